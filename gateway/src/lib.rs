@@ -1,1 +1,65 @@
-//! x
+//! mixgate: one endpoint in front of many models, each request to the expert that suits it.
+//!
+//! # The way of a request
+//!
+//! ```text
+//! bytes → wire, server       connection cap · head guard · timers · HTTP/1.1 and h2c
+//!   stack: SetRequestId → Recorded → CatchPanic → InFlight → Deadline     (failure is already a response)
+//!   route, plain functions over typed values:
+//!     auth::check            who asks
+//!     read                   the only full buffer of unknown size
+//!     Ask::parse             just enough, borrowed
+//!     plan                   text → scores → constraints → policy → conversation = ordered candidates, a reason
+//!     dispatch               per candidate: lease → pick → send → probe, until one is committed
+//!   the way back: relay      frames by reference count, watched; the body's end closes the record once
+//! ```
+//!
+//! # Invariants
+//!
+//! - One configuration per request: `State::snapshot` is loaded once, by the record.
+//! - Before the commit (the first meaningful event) the gateway may change its mind, after it never; a stream that
+//!   its upstream cut never ends in `[DONE]`.
+//! - Bodies are spliced, never rebuilt.
+//! - A routing fault is never a 5xx: it means the fallback, and its reason is told.
+//! - Constraints are asked again before every attempt.
+//! - Every request closes its books exactly once, in the `Drop` of its body.
+//! - A client's string never becomes a label; prompts and keys never enter a log.
+//!
+//! The modules below stand in reading order.
+
+pub mod gateway;
+pub mod server;
+pub mod wire;
+pub mod stack;
+pub mod layer;
+pub mod route;
+pub mod api;
+pub mod auth;
+pub mod ask;
+pub mod text;
+pub mod session;
+pub mod classify;
+pub mod constraint;
+pub mod policy;
+pub mod plan;
+pub mod expert;
+pub mod dispatch;
+pub mod upstream;
+pub mod probe;
+pub mod provider;
+pub mod body;
+pub mod relay;
+pub mod watch;
+pub mod sse;
+pub mod usage;
+pub mod price;
+pub mod record;
+pub mod settle;
+pub mod ledger;
+pub mod meter;
+pub mod admin;
+pub mod state;
+pub mod config;
+pub mod error;
+pub mod mock;
+pub mod cli;

@@ -1,0 +1,88 @@
+//! Asks the router model, under a deadline and a catch. A failure is a value, not an error: it means the
+//! fallback, and its reason is told.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use router_model::{Attribution, RouterModel, Scores, Scratch};
+
+/// What routing needs of a router model; a seam for tests and for models of another make.
+pub trait Classifier: Send + Sync + std::fmt::Debug {
+    /// Names of the domains, in the order of the scores.
+    fn domains(&self) -> &[String];
+
+    /// Short stable id of the model.
+    fn version(&self) -> &str;
+
+    /// Scores a text; `None` once `give_up` said so.
+    fn score(&self, text: &str, give_up: &mut dyn FnMut() -> bool) -> Option<Scores>;
+
+    /// Change of `of` per word left out; empty where the model cannot say.
+    fn explain(&self, text: &str, of: &dyn Fn(&Scores) -> f32) -> Vec<Attribution>;
+}
+
+impl Classifier for RouterModel {
+    fn domains(&self) -> &[String] {
+        self.domains()
+    }
+
+    fn version(&self) -> &str {
+        self.version()
+    }
+
+    fn score(&self, text: &str, give_up: &mut dyn FnMut() -> bool) -> Option<Scores> {
+        SCRATCH.with_borrow_mut(|scratch| self.score_until(text, scratch, give_up))
+    }
+
+    fn explain(&self, text: &str, of: &dyn Fn(&Scores) -> f32) -> Vec<Attribution> {
+        SCRATCH.with_borrow_mut(|scratch| self.explain(text, scratch, of))
+    }
+}
+
+thread_local! {
+    /// Buffers of the router model: one set a worker thread, so that nothing is allocated per request.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Scores, or why there are none.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// The model's answer.
+    Scored(Scores),
+    /// It took too long.
+    Deadline,
+    /// It failed.
+    Failed,
+}
+
+impl Verdict {
+    /// The scores, if any.
+    pub fn scores(&self) -> Option<&Scores> {
+        if let Self::Scored(scores) = self { Some(scores) } else { None }
+    }
+}
+
+/// Scores a text within `deadline`; also how long it took.
+pub fn classify(model: &dyn Classifier, text: &str, deadline: Duration) -> (Verdict, Duration) {
+    let start = Instant::now();
+    let mut late = || start.elapsed() > deadline;
+    let outcome = catch_unwind(AssertUnwindSafe(|| model.score(text, &mut late)));
+    let took = start.elapsed();
+    let verdict = match outcome {
+        Ok(Some(scores)) if took <= deadline && is_sound(&scores) => Verdict::Scored(scores),
+        Ok(Some(_)) if took <= deadline => Verdict::Failed,
+        Ok(_) => Verdict::Deadline,
+        Err(_) => {
+            tracing::error!(model = model.version(), "the router model panicked; the fallback answers");
+            Verdict::Failed
+        }
+    };
+    (verdict, took)
+}
+
+/// A distribution, not the output of a broken file.
+fn is_sound(scores: &Scores) -> bool {
+    let sum: f32 = scores.domains().iter().sum();
+    scores.domains().iter().all(|p| p.is_finite()) && (sum - 1.0).abs() < 0.01
+}

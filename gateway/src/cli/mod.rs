@@ -1,0 +1,121 @@
+//! The command line: one file per command. Results go to standard output, everything else to standard error.
+
+mod check;
+mod demo;
+#[cfg(feature = "train")]
+mod eval;
+mod hash_key;
+mod mock;
+mod route;
+mod schema;
+mod serve;
+#[cfg(feature = "train")]
+mod train;
+
+use std::fmt;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// One endpoint in front of many models: each request goes to the expert that suits it.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = "Start with `mixgate demo`: it needs no key, no network, no configuration.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway until SIGTERM or SIGINT, then drain; SIGHUP reloads.
+    Serve(serve::Args),
+    /// Show it at work on this machine, with simulated models.
+    Demo(demo::Args),
+    /// Run an OpenAI-compatible model server for tests, with injected faults.
+    Mock(mock::Args),
+    /// Validate a configuration and print what it resolves to.
+    Check(check::Args),
+    /// Print the JSON Schema of the configuration.
+    Schema(schema::Args),
+    /// Dry run: the decision for a prompt, and what decided it.
+    Route(route::Args),
+    /// Judge the router model on labelled prompts.
+    #[cfg(feature = "train")]
+    Eval(eval::Args),
+    /// Make a router model from labelled prompts.
+    #[cfg(feature = "train")]
+    Train(train::Args),
+    /// Read a key on standard input, print its hash for the configuration.
+    HashKey(hash_key::Args),
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub enum Exit {
+    /// The input is at fault: exit code 1.
+    Input(String),
+    /// The command line is: 2.
+    Usage(String),
+    /// We are: 70.
+    Internal(String),
+}
+
+impl Exit {
+    /// The process's exit code.
+    pub fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Input(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Internal(_) => 70,
+        })
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(message) | Self::Usage(message) if message.starts_with("error") => out.write_str(message),
+            Self::Input(message) | Self::Usage(message) => write!(out, "error: {message}"),
+            Self::Internal(message) => write!(out, "internal error: {message}"),
+        }
+    }
+}
+
+impl Cli {
+    /// Runs the command.
+    pub fn run(self) -> Result<(), Exit> {
+        match self.command {
+            Command::Serve(args) => serve::run(args),
+            Command::Demo(args) => demo::run(args),
+            Command::Mock(args) => mock::run(args),
+            Command::Check(args) => check::run(args),
+            Command::Schema(args) => schema::run(args),
+            Command::Route(args) => route::run(args),
+            #[cfg(feature = "train")]
+            Command::Eval(args) => eval::run(args),
+            #[cfg(feature = "train")]
+            Command::Train(args) => train::run(args),
+            Command::HashKey(args) => hash_key::run(args),
+        }
+    }
+}
+
+/// The asynchronous runtime of a command.
+fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Exit::Internal(format!("no runtime: {error}")))
+}
+
+/// Resolves on SIGTERM or SIGINT.
+async fn stopped() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! `mixgate route`: a dry run. Where would this prompt go, what would it cost, and which words decided?
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{Cell, CellAlignment, Table};
+use http::{HeaderMap, HeaderValue};
+use indicatif::{ProgressBar, ProgressStyle};
+use owo_colors::OwoColorize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::Exit;
+use crate::api::explain::{DryRun, dry_run};
+use crate::auth::Caller;
+use crate::config::{self, Checked};
+use crate::error::Failure;
+use crate::meter::Meter;
+use crate::plan::cost_text;
+use crate::record::Decision;
+use crate::state::{Snapshot, load_classifier, snapshot_for_dry_runs};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The configuration; default: experts.yaml here, else the reference configuration of this build.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// The decision record as JSON.
+    #[arg(long)]
+    json: bool,
+    /// A policy other than the default.
+    #[arg(long)]
+    policy: Option<String>,
+    /// One decision record per line of this JSONL file of `{id, prompt}` or `{id, messages, …}`.
+    #[arg(long, value_name = "F.jsonl", conflicts_with = "prompt")]
+    batch: Option<PathBuf>,
+    /// The prompt; without it standard input is read.
+    prompt: Option<String>,
+}
+
+pub(super) fn run(args: Args) -> Result<(), Exit> {
+    let snapshot = snapshot(args.config.as_deref())?;
+    let headers = headers(args.policy.as_deref())?;
+    if let Some(file) = &args.batch {
+        return batch(&snapshot, &headers, file);
+    }
+    let prompt = match args.prompt {
+        Some(prompt) => prompt,
+        None => standard_input()?,
+    };
+    let body = body_of(&prompt)?;
+    let dry_run = dry_run(&snapshot, Caller(None), &headers, &body).map_err(|f| Exit::Input(f.message()))?;
+    if args.json {
+        let line = serde_json::to_string(&Line { id: None, large_score: large_score(&dry_run.decision), dry_run: &dry_run });
+        anstream::println!("{}", line.map_err(|e| Exit::Internal(e.to_string()))?);
+    } else {
+        show(&dry_run);
+    }
+    Ok(())
+}
+
+fn snapshot(path: Option<&Path>) -> Result<Arc<Snapshot>, Exit> {
+    let checked = match path {
+        Some(path) => config::load(path),
+        None if Path::new("experts.yaml").exists() => config::load(Path::new("experts.yaml")),
+        None => config::reference(),
+    };
+    let checked: Checked = checked.map_err(|faults| Exit::Input(faults.to_string()))?;
+    let classifier = load_classifier(&checked.config).map_err(Exit::Input)?;
+    let meter = Meter::new(classifier.version());
+    Ok(Arc::new(snapshot_for_dry_runs(checked, classifier, &meter)))
+}
+
+fn headers(policy: Option<&str>) -> Result<HeaderMap, Exit> {
+    let mut headers = HeaderMap::new();
+    if let Some(policy) = policy {
+        let value = HeaderValue::from_str(policy).map_err(|_| Exit::Usage(format!("--policy {policy}: no such policy")))?;
+        headers.insert("x-mixgate-policy", value);
+    }
+    Ok(headers)
+}
+
+fn standard_input() -> Result<String, Exit> {
+    if std::io::stdin().is_terminal() {
+        return Err(Exit::Usage("no prompt: mixgate route \"What is the derivative of x²?\"".to_owned()));
+    }
+    let mut prompt = String::new();
+    std::io::stdin().read_to_string(&mut prompt).map_err(|e| Exit::Input(format!("standard input: {e}")))?;
+    Ok(prompt)
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    messages: [Message<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'a str,
+    content: &'a str,
+}
+
+fn body_of(prompt: &str) -> Result<Vec<u8>, Exit> {
+    let body = Body { model: "auto", messages: [Message { role: "user", content: prompt }] };
+    serde_json::to_vec(&body).map_err(|e| Exit::Internal(e.to_string()))
+}
+
+/// How much a request needs the fallback, 0 to 1: the quality that the best other expert lacks.
+fn large_score(decision: &Decision) -> f32 {
+    let fallback = decision.snapshot.fallback;
+    let others = decision.candidates.iter().enumerate().filter(|(i, c)| *i != fallback && c.why_not.is_none());
+    let best = others.map(|(_, c)| c.score).fold(0.0, f32::max);
+    let large = decision.candidates[fallback].score.max(f32::EPSILON);
+    (1.0 - best / large).clamp(0.0, 1.0)
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a RawValue>,
+    large_score: f32,
+    #[serde(flatten)]
+    dry_run: &'a DryRun,
+}
+
+#[derive(Deserialize)]
+struct Row<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(default)]
+    prompt: Option<String>,
+    #[serde(borrow, default)]
+    messages: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    model: Option<&'a RawValue>,
+}
+
+fn batch(snapshot: &Arc<Snapshot>, headers: &HeaderMap, path: &Path) -> Result<(), Exit> {
+    let fault = |line: usize, what: &dyn std::fmt::Display| Exit::Input(format!("{}:{line}: {what}", path.display()));
+    let file = File::open(path).map_err(|e| fault(0, &e))?;
+    let length = file.metadata().map_or(0, |m| m.len());
+    let bar = ProgressBar::new(length).with_style(style());
+    let mut out = std::io::BufWriter::new(anstream::stdout());
+    for (index, line) in BufReader::new(file).lines().enumerate() {
+        let line = line.map_err(|e| fault(index + 1, &e))?;
+        bar.inc(line.len() as u64 + 1);
+        if line.trim().is_empty() {
+            continue;
+        }
+        let record = decide_row(snapshot, headers, &line).map_err(|what| fault(index + 1, &what))?;
+        match writeln!(out, "{record}") {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            other => other.map_err(|e| fault(index + 1, &e))?,
+        }
+    }
+    bar.finish_and_clear();
+    out.flush().map_err(|e| fault(0, &e))
+}
+
+fn style() -> ProgressStyle {
+    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}");
+    style.unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn decide_row(snapshot: &Arc<Snapshot>, headers: &HeaderMap, line: &str) -> Result<String, String> {
+    let row: Row<'_> = serde_json::from_str(line).map_err(|e| e.to_string())?;
+    let body = match (&row.prompt, row.messages, row.model) {
+        (_, Some(_), Some(_)) => line.as_bytes().to_vec(),
+        (_, Some(_), None) => format!("{{\"model\":\"auto\",{}", line.trim_start().trim_start_matches('{')).into_bytes(),
+        (Some(prompt), None, _) => body_of(prompt).map_err(|e| e.to_string())?,
+        (None, None, _) => return Err("the line has neither `prompt` nor `messages`".to_owned()),
+    };
+    let dry_run = dry_run(snapshot, Caller(None), headers, &body).map_err(|f: Failure| f.message())?;
+    let line = Line { id: row.id, large_score: large_score(&dry_run.decision), dry_run: &dry_run };
+    serde_json::to_string(&line).map_err(|e| e.to_string())
+}
+
+fn show(run: &DryRun) {
+    let decision = &run.decision;
+    let domain = decision.domain().unwrap_or("unknown");
+    anstream::println!("{} → {}   {}", domain.bold(), run.chosen.green().bold(), run.reason.as_str().dimmed());
+    anstream::println!(
+        "confidence {:.3}   unlike anything known {:.2}   policy {}   {} µs",
+        decision.confidence(),
+        decision.scores.as_ref().map_or(0.0, router_model::Scores::ood),
+        decision.snapshot.policies[decision.policy].name,
+        decision.route_micros
+    );
+    anstream::println!("{}", experts(decision));
+    if let Some(scores) = &decision.scores {
+        anstream::println!("domains   {}", domains(decision, scores));
+    }
+    if !decision.attribution.is_empty() {
+        let words = decision.attribution.iter().map(|a| format!("{} {:+.3}", a.text, a.weight));
+        anstream::println!("words     {}", words.collect::<Vec<_>>().join("   "));
+        anstream::println!("{}", format!("          change of the probability of {domain} by each word, found by leaving it out").dimmed());
+    }
+}
+
+fn domains(decision: &Decision, scores: &router_model::Scores) -> String {
+    let names = decision.snapshot.classifier.domains();
+    let mut all: Vec<(&String, f32)> = names.iter().zip(scores.domains().iter().copied()).collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1));
+    all.iter().take(5).map(|(name, p)| format!("{name} {p:.3}")).collect::<Vec<_>>().join("   ")
+}
+
+fn experts(decision: &Decision) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header(["", "expert", "expected quality", "expected cost", "may take it"]);
+    let mut order: Vec<usize> = (0..decision.candidates.len()).collect();
+    let rank = |i: &usize| decision.order.iter().position(|o| o == i).unwrap_or(usize::MAX);
+    order.sort_by(|a, b| {
+        let (qa, qb) = (decision.candidates[*a].score, decision.candidates[*b].score);
+        rank(a).cmp(&rank(b)).then(qb.total_cmp(&qa))
+    });
+    for index in order {
+        let stand = &decision.candidates[index];
+        let place = decision.order.iter().position(|o| *o == index).map_or(String::new(), |at| (at + 1).to_string());
+        table.add_row([
+            Cell::new(place),
+            Cell::new(&decision.snapshot.experts[index].name),
+            Cell::new(format!("{:.3}", stand.score)).set_alignment(CellAlignment::Right),
+            Cell::new(cost_text(stand.cost)).set_alignment(CellAlignment::Right),
+            Cell::new(stand.why_not.as_ref().map_or_else(|| "yes".to_owned(), ToString::to_string)),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,70 @@
+//! `mixgate serve`: the gateway until SIGTERM or SIGINT, then drained.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{Exit, runtime, stopped};
+use crate::config;
+use crate::gateway::Gateway;
+use crate::state::{State, load_classifier};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The configuration.
+    #[arg(long, default_value = "experts.yaml")]
+    config: PathBuf,
+    /// What is logged to standard error, such as `info` or `gateway=debug`.
+    #[arg(long, default_value = "info")]
+    log: String,
+    /// Logs as JSON, one object a line; also where standard error is no terminal.
+    #[arg(long)]
+    log_json: bool,
+}
+
+pub(super) fn run(args: Args) -> Result<(), Exit> {
+    start_logs(&args)?;
+    let checked = config::load(&args.config).map_err(|faults| Exit::Input(faults.to_string()))?;
+    let classifier = load_classifier(&checked.config).map_err(Exit::Input)?;
+    runtime()?.block_on(async {
+        let gateway = Gateway::start(checked, Some(args.config.clone()), classifier).await;
+        let gateway = gateway.map_err(|error| Exit::Input(error.to_string()))?;
+        tracing::info!(data = %gateway.data, admin = %gateway.admin, config = %args.config.display(), "serving");
+        serve_until_stopped(&gateway).await
+    })
+}
+
+async fn serve_until_stopped(gateway: &Gateway) -> Result<(), Exit> {
+    gateway.state.tasks.spawn(reload_on_sighup(Arc::clone(&gateway.state)));
+    stopped().await.map_err(|error| Exit::Internal(error.to_string()))?;
+    tracing::info!("draining: running answers may end, new connections are refused");
+    if !gateway.drain().await {
+        tracing::warn!("the drain timeout passed; what still ran was cut");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn reload_on_sighup(state: Arc<State>) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    loop {
+        tokio::select! {
+            () = state.draining.cancelled() => return,
+            _ = hangup.recv() => {}
+        }
+        let worker = Arc::clone(&state);
+        // its result is in the log and the metric already
+        let _ = tokio::task::spawn_blocking(move || worker.reload()).await;
+    }
+}
+
+fn start_logs(args: &Args) -> Result<(), Exit> {
+    let filter = EnvFilter::try_new(&args.log).map_err(|error| Exit::Usage(format!("--log {}: {error}", args.log)))?;
+    let terminal = std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
+    let started = if args.log_json || !terminal { logs.json().try_init() } else { logs.compact().try_init() };
+    started.map_err(|error| Exit::Internal(format!("logs cannot be started: {error}")))
+}

@@ -1,0 +1,372 @@
+//! Holds the parts of a configuration against each other: names that must exist, ranges, addresses, and the
+//! refusals that keep a gateway from starting in a state its operator did not mean.
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use http::Uri;
+
+use super::fault::{Faults, Place, suggestion};
+use super::tree::Spot;
+use super::written::{Config, Expert, Policy, Tenant};
+
+/// Checks everything that needs more than one value; returns remarks that refuse nothing.
+pub(super) fn check(config: &Config, tree: &Spot, faults: &mut Faults) -> Vec<String> {
+    let mut check = Check { config, tree, faults, warnings: Vec::new() };
+    check.server();
+    check.names();
+    check.experts();
+    check.policies();
+    check.references();
+    check.tenants();
+    check.warnings
+}
+
+struct Check<'c> {
+    config: &'c Config,
+    tree: &'c Spot,
+    faults: &'c mut Faults,
+    warnings: Vec<String>,
+}
+
+impl<'c> Check<'c> {
+    /// The place of `path`, or of the nearest part of it that is written.
+    fn place(&self, path: &[&str]) -> Place {
+        walk(self.tree, path)
+    }
+
+    fn server(&mut self) {
+        let server = &self.config.server;
+        for (key, value) in [("listen", &server.listen), ("admin_listen", &server.admin_listen)] {
+            if address(value).is_none() {
+                let place = self.place(&["server", key]);
+                let help = "write an address and a port: 127.0.0.1:8080, or 0.0.0.0:8080 for every interface";
+                self.faults.push(place, format!("`{value}` is no address to listen on"), help);
+            }
+        }
+        if !is_loopback(&server.listen) && self.config.tenants.is_empty() && !server.anonymous {
+            let place = self.place(&["server", "listen"]);
+            let help = "give it tenants with keys, listen on 127.0.0.1, or say `server.anonymous: true`";
+            self.faults.push(place, format!("anyone who reaches `{}` could spend your money", server.listen), help);
+        }
+        if !is_loopback(&server.admin_listen) && server.admin_keys.is_empty() {
+            let place = self.place(&["server", "admin_listen"]);
+            let help = "set `server.admin_keys` (see `mixgate hash-key`), or listen on 127.0.0.1";
+            self.faults.push(place, "the admin listener is beyond loopback without a key", help);
+        }
+        let keys = self.config.server.admin_keys.clone();
+        self.hashes(&keys, self.tree.get("server").and_then(|s| s.get("admin_keys")));
+        for (key, value) in [("max_connections", server.max_connections), ("max_in_flight", server.max_in_flight)] {
+            if value == 0 {
+                self.faults.push(self.place(&["server", key]), format!("`{key}` of 0 would refuse everything"), "");
+            }
+        }
+    }
+
+    fn hashes(&mut self, keys: &[String], list: Option<&Spot>) {
+        for (index, key) in keys.iter().enumerate() {
+            if crate::auth::KeyHash::parse(key).is_none() {
+                let place = list.and_then(|l| l.item(index)).map_or_else(Place::default, |s| s.place);
+                let help = "keys are kept hashed: `mixgate hash-key` reads a key and prints `sha256:` and 64 hex digits";
+                self.faults.push(place, "this is no hash of a key", help);
+            }
+        }
+    }
+
+    fn names(&mut self) {
+        let mut seen = BTreeSet::new();
+        for (expert, spot) in self.config.experts.iter().zip(self.expert_spots()) {
+            let place = spot.get("name").map_or(spot.place, |s| s.place);
+            if !is_name(&expert.name) {
+                let help = "letters, digits, `-`, `_`, `.`; it becomes a header and a label";
+                self.faults.push(place, format!("`{}` is no name for an expert", expert.name), help);
+            }
+            if expert.name == "auto" || expert.name.starts_with("auto:") {
+                self.faults.push(place, "`auto` is what clients write to have their requests routed", "choose another name");
+            }
+            if !seen.insert(expert.name.as_str()) {
+                self.faults.push(place, format!("there are two experts `{}`", expert.name), "names are unique");
+            }
+        }
+        if self.config.experts.is_empty() && self.tree.get("experts").is_some_and(|e| e.items().is_empty()) {
+            self.faults.push(self.place(&["experts"]), "there is no expert", "the fallback at least must be one");
+        }
+    }
+
+    fn expert_spots(&self) -> Vec<&'c Spot> {
+        self.good("experts")
+    }
+
+    fn experts(&mut self) {
+        for (expert, spot) in self.config.experts.iter().zip(self.expert_spots()) {
+            self.addresses(expert, spot);
+            self.figures(expert, spot);
+            self.quality(expert, spot);
+        }
+    }
+
+    fn addresses(&mut self, expert: &Expert, spot: &Spot) {
+        let name = &expert.name;
+        match (&expert.base_url, expert.endpoints.is_empty()) {
+            (None, true) if spot.get("base_url").is_none() && spot.get("endpoints").is_none() => {
+                let help = "base_url: http://127.0.0.1:8001/v1";
+                self.faults.push(spot.place, format!("the expert `{name}` has no address"), help);
+            }
+            (Some(_), false) => {
+                let place = spot.key("endpoints").unwrap_or(spot.place);
+                self.faults.push(place, "`base_url` and `endpoints` say the same thing twice", "keep one of them");
+            }
+            _ => {}
+        }
+        if let Some(url) = &expert.base_url {
+            self.url(url, spot.get("base_url").map_or(spot.place, |s| s.place));
+        }
+        let endpoints = spot.get("endpoints");
+        for (index, endpoint) in expert.endpoints.iter().enumerate() {
+            let at = endpoints.and_then(|e| e.item(index));
+            let place = at.and_then(|e| e.get("base_url")).map_or(spot.place, |s| s.place);
+            self.url(&endpoint.base_url, place);
+            if endpoint.weight == 0 {
+                let place = at.and_then(|e| e.get("weight")).map_or(spot.place, |s| s.place);
+                self.faults.push(place, "a weight of 0 would never be chosen", "take the endpoint out instead");
+            }
+        }
+    }
+
+    fn url(&mut self, url: &str, place: Place) {
+        let parsed: Option<Uri> = url.parse().ok();
+        let good = parsed.as_ref().is_some_and(|u| {
+            matches!(u.scheme_str(), Some("http" | "https"))
+                && u.query().is_none()
+                && u.authority().is_some_and(|a| !a.as_str().contains('@') && !a.host().is_empty())
+        });
+        if !good {
+            let help = "write the address up to and including /v1: https://api.openai.com/v1";
+            self.faults.push(place, format!("`{url}` is no http or https address"), help);
+        }
+    }
+
+    fn figures(&mut self, expert: &Expert, spot: &Spot) {
+        let name = &expert.name;
+        if expert.price.is_none() && expert.hosting.is_none() && spot.get("price").is_none() && spot.get("hosting").is_none() {
+            let help = "price: { input_per_1m: 0.10, output_per_1m: 0.10 } (USD; 0 for a model whose tokens cost nothing)";
+            self.faults.push(spot.place, format!("the expert `{name}` has no price"), help);
+        }
+        if let Some(price) = expert.price {
+            let price_spot = spot.get("price");
+            let figures = [
+                ("input_per_1m", Some(price.input_per_1m)),
+                ("cached_input_per_1m", price.cached_input_per_1m),
+                ("output_per_1m", Some(price.output_per_1m)),
+            ];
+            for (key, value) in figures {
+                if value.is_some_and(|v| !(0.0..=1e6).contains(&v)) {
+                    let place = price_spot.and_then(|p| p.get(key)).map_or(spot.place, |s| s.place);
+                    self.faults.push(place, "a price lies between 0 and 1,000,000 USD per million tokens", "");
+                }
+            }
+        }
+        if expert.max_concurrency == 0 {
+            let place = spot.get("max_concurrency").map_or(spot.place, |s| s.place);
+            self.faults.push(place, "a `max_concurrency` of 0 would never be used", "take the expert out instead");
+        }
+    }
+
+    fn quality(&mut self, expert: &Expert, spot: &Spot) {
+        for (domain, chance) in &expert.quality {
+            let quality = spot.get("quality");
+            if !(0.0..=1.0).contains(chance) {
+                let place = quality.and_then(|q| q.get(domain)).map_or(spot.place, |s| s.place);
+                self.faults.push(place, format!("the quality `{chance}` is no chance"), "a chance lies between 0 and 1");
+            }
+            if self.config.router.model == "builtin" {
+                self.domain(domain, quality.and_then(|q| q.key(domain)).unwrap_or(spot.place));
+            }
+        }
+        let domains = spot.get("domains");
+        for (index, domain) in expert.domains.iter().enumerate() {
+            if self.config.router.model == "builtin" {
+                self.domain(domain, domains.and_then(|d| d.item(index)).map_or(spot.place, |s| s.place));
+            }
+        }
+        let is_fallback = expert.name == self.config.fallback;
+        if expert.quality.is_empty() && !is_fallback {
+            let note = format!("the expert `{}` has no quality figure: it is used only where a request names it", expert.name);
+            self.warnings.push(note);
+        }
+    }
+
+    fn domain(&mut self, domain: &str, place: Place) {
+        let known = router_model::TAXONOMY;
+        if !known.contains(&domain) {
+            let help = suggestion(domain, known);
+            self.faults.push(place, format!("the router model knows no domain `{domain}`"), help);
+        }
+    }
+
+    fn policies(&mut self) {
+        for (name, policy) in &self.config.policies {
+            let place = self.tree.get("policies").and_then(|p| p.key(name)).unwrap_or_default();
+            if !is_name(name) {
+                self.faults.push(place, format!("`{name}` is no name for a policy"), "letters, digits, `-`, `_`, `.`");
+            }
+            self.policy(name, policy, place);
+        }
+    }
+
+    fn policy(&mut self, name: &str, policy: &Policy, place: Place) {
+        let written = |key: &str| self.tree.get("policies").and_then(|p| p.get(name)).and_then(|p| p.key(key));
+        match (policy.tolerance, policy.max_under_route) {
+            (Some(_), Some(_)) => {
+                self.faults.push(place, format!("the policy `{name}` has two dials"), "keep `tolerance` or `max_under_route`");
+            }
+            (None, None) if written("tolerance").is_none() => {
+                self.faults.push(place, format!("the policy `{name}` has no dial"), "tolerance: 0.05");
+            }
+            (None, Some(_)) => {
+                let place = written("max_under_route").unwrap_or(place);
+                let message = "the router model carries no calibration for `max_under_route`";
+                self.faults.push(place, message, "a promise needs calibration data; use `tolerance` with this model");
+            }
+            _ => {}
+        }
+        let dials = [("tolerance", policy.tolerance), ("max_under_route", policy.max_under_route), ("min_confidence", policy.min_confidence)];
+        for (key, value) in dials {
+            if value.is_some_and(|v| !(0.0..=1.0).contains(&v)) {
+                let place = self.place(&["policies", name, key]);
+                self.faults.push(place, format!("`{key}` lies between 0 and 1"), "");
+            }
+        }
+    }
+
+    /// Every name that refers to something.
+    fn references(&mut self) {
+        let experts = self.written_experts();
+        let policies = self.policy_names();
+        let place = self.place(&["fallback"]);
+        self.known("expert", &self.config.fallback, &experts, place);
+        let place = self.place(&["router", "policy"]);
+        self.known("policy", &self.config.router.policy, &policies, place);
+        for (alias, target) in &self.config.aliases {
+            self.alias(alias, target, &experts, &policies);
+        }
+        let tenants: Vec<&str> = self.config.tenants.iter().map(|t| t.name.as_str()).collect();
+        for (rule, spot) in self.config.rules.iter().zip(self.good("rules")) {
+            let when = spot.get("when");
+            if let Some(tenant) = &rule.when.tenant {
+                let place = when.and_then(|w| w.get("tenant")).map_or(spot.place, |s| s.place);
+                self.known("tenant", tenant, &tenants, place);
+            }
+            let domains = when.and_then(|w| w.get("domain"));
+            for (index, domain) in rule.when.domain.iter().enumerate() {
+                if self.config.router.model == "builtin" {
+                    self.domain(domain, domains.and_then(|d| d.item(index)).map_or(spot.place, |s| s.place));
+                }
+            }
+            if rule.when.at.is_some_and(|at| !(0.0..=1.0).contains(&at)) {
+                let place = when.and_then(|w| w.get("at")).map_or(spot.place, |s| s.place);
+                self.faults.push(place, "`at` is a probability between 0 and 1", "");
+            }
+            if rule.require.is_empty() && rule.forbid.is_empty() {
+                self.faults.push(spot.place, "this rule asks for nothing", "require: [indemnified], or forbid: [\"trained_on:web\"]");
+            }
+        }
+        self.warn_of_unknown_tags();
+    }
+
+    fn alias(&mut self, alias: &str, target: &str, experts: &[&str], policies: &[&str]) {
+        let place = self.place(&["aliases", alias]);
+        if experts.contains(&alias) || alias == "auto" || alias.starts_with("auto:") {
+            self.faults.push(place, format!("the alias `{alias}` hides what already has this name"), "choose another");
+        }
+        if let Some(policy) = target.strip_prefix("auto:") {
+            self.known("policy", policy, policies, place);
+        } else if target != "auto" && !self.config.experts.iter().any(|e| e.model == *target) {
+            self.known("expert", target, experts, place);
+        }
+    }
+
+    fn good(&self, section: &str) -> Vec<&'c Spot> {
+        self.tree.get(section).map(Spot::good_items).unwrap_or_default()
+    }
+
+    fn known(&mut self, noun: &str, name: &str, known: &[&str], place: Place) {
+        if !known.contains(&name) {
+            let help = if known.is_empty() { String::new() } else { suggestion(name, known.iter().copied()) };
+            self.faults.push(place, format!("there is no {noun} `{name}`"), help);
+        }
+    }
+
+    /// Names as written, so that a fault elsewhere in an expert does not make references to it look wrong.
+    fn written_experts(&self) -> Vec<&'c str> {
+        let items = self.tree.get("experts").map(Spot::items).unwrap_or_default();
+        items.iter().filter_map(|item| item.get("name")?.text()).collect()
+    }
+
+    fn policy_names(&self) -> Vec<&'c str> {
+        if self.tree.get("policies").is_some() {
+            return self.config.policies.keys().map(String::as_str).collect();
+        }
+        crate::policy::SHIPPED.iter().map(|(name, _)| *name).collect()
+    }
+
+    fn warn_of_unknown_tags(&mut self) {
+        let tags: BTreeSet<String> = self.config.experts.iter().flat_map(|e| crate::constraint::tags_of(&e.governance)).collect();
+        let rules = self.config.rules.iter().flat_map(|r| &r.require);
+        let required = rules.chain(self.config.policies.values().flat_map(|p| &p.require));
+        for tag in required.filter(|tag| !tags.contains(*tag)).collect::<BTreeSet<_>>() {
+            self.warnings.push(format!("no expert has the tag `{tag}` that is required: such requests will be refused"));
+        }
+    }
+
+    fn tenants(&mut self) {
+        let experts = self.written_experts();
+        let policies = self.policy_names();
+        let mut seen = BTreeSet::new();
+        for (tenant, spot) in self.config.tenants.iter().zip(self.good("tenants")) {
+            let Tenant { name, keys, .. } = tenant;
+            let place = spot.get("name").map_or(spot.place, |s| s.place);
+            if !seen.insert(name) {
+                self.faults.push(place, format!("there are two tenants `{name}`"), "names are unique");
+            }
+            if keys.is_empty() {
+                self.faults.push(place, format!("the tenant `{name}` has no key"), "`mixgate hash-key` makes one fit for `keys`");
+            }
+            self.hashes(keys, spot.get("keys"));
+            for (list, noun, names, known) in [
+                ("experts", "expert", tenant.experts.as_deref(), &experts),
+                ("policies", "policy", tenant.policies.as_deref(), &policies),
+            ] {
+                for (index, name) in names.unwrap_or_default().iter().enumerate() {
+                    let place = spot.get(list).and_then(|l| l.item(index)).map_or(spot.place, |s| s.place);
+                    self.known(noun, name, known, place);
+                }
+            }
+        }
+    }
+}
+
+fn walk(tree: &Spot, path: &[&str]) -> Place {
+    let mut spot = tree;
+    for key in path {
+        match spot.get(key) {
+            Some(next) => spot = next,
+            None => break,
+        }
+    }
+    spot.place
+}
+
+fn is_name(name: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(good)
+}
+
+fn address(text: &str) -> Option<SocketAddr> {
+    text.to_socket_addrs().ok()?.next()
+}
+
+/// Whether an address to listen on is reachable from this machine only.
+pub fn is_loopback(listen: &str) -> bool {
+    listen.to_socket_addrs().is_ok_and(|mut all| all.all(|a| a.ip().is_loopback()))
+}

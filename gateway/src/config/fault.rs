@@ -1,0 +1,130 @@
+//! Faults of a configuration, each with its place, shown the way rustc shows its own.
+
+use std::fmt::{self, Write};
+use std::path::Path;
+
+/// Where in the file: both count from 1, columns in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Place {
+    /// Line, from 1; 0 where the fault has none.
+    pub line: usize,
+    /// Column, from 1.
+    pub column: usize,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub place: Place,
+    /// What is wrong, with the value in it.
+    pub message: String,
+    /// What to do about it; may be empty.
+    pub help: String,
+}
+
+/// The file as it was written, for the lines in messages.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    name: String,
+    lines: Vec<String>,
+}
+
+impl Source {
+    pub(super) fn new(name: &str, text: &str) -> Self {
+        Self { name: name.to_owned(), lines: text.lines().map(str::to_owned).collect() }
+    }
+}
+
+/// Everything that is wrong with one file.
+#[derive(Debug, Clone)]
+pub struct Faults {
+    source: Source,
+    list: Vec<Fault>,
+}
+
+impl Faults {
+    pub(super) fn new(source: Source) -> Self {
+        Self { source, list: Vec::new() }
+    }
+
+    pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
+        let mut faults = Self::new(Source::new(&path.display().to_string(), ""));
+        let help = "name a readable file with --config, or run `mixgate demo`, which needs none";
+        faults.push(Place::default(), format!("the file cannot be read: {error}"), help);
+        faults
+    }
+
+    pub(super) fn push(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
+        self.list.push(Fault { place, message: message.into(), help: help.into() });
+    }
+
+    pub(super) fn sort(&mut self) {
+        self.list.sort_by_key(|fault| fault.place);
+    }
+
+    /// True when nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The faults, in the order of the file.
+    pub fn list(&self) -> &[Fault] {
+        &self.list
+    }
+
+    fn write_one(&self, out: &mut dyn Write, fault: &Fault) -> fmt::Result {
+        writeln!(out, "error: {}", fault.message)?;
+        let Place { line, column } = fault.place;
+        if line == 0 {
+            writeln!(out, "  --> {}", self.source.name)?;
+        } else {
+            let text = self.source.lines.get(line - 1).map_or("", String::as_str);
+            let margin = line.to_string().len();
+            writeln!(out, "{:margin$}--> {}:{line}:{column}", "", self.source.name)?;
+            writeln!(out, "{:margin$} |", "")?;
+            writeln!(out, "{line} | {text}")?;
+            writeln!(out, "{:margin$} | {:>column$}", "", "^")?;
+        }
+        if !fault.help.is_empty() {
+            writeln!(out, "  = help: {}", fault.help)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for fault in &self.list {
+            self.write_one(out, fault)?;
+            writeln!(out)?;
+        }
+        let count = self.list.len();
+        let noun = if count == 1 { "fault" } else { "faults" };
+        write!(out, "{count} {noun} in {}", self.source.name)
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// « (did you mean `a` or `b`?)» from what is known, or nothing.
+pub(crate) fn near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut scored: Vec<(f64, &str)> = known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(score, _)| *score > 0.75)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.into_iter().take(3).map(|(_, candidate)| candidate).collect()
+}
+
+/// `a`, `b` and `c` in back quotes, or all that is known where nothing is near.
+pub(crate) fn suggestion<'k>(word: &str, known: impl IntoIterator<Item = &'k str> + Clone) -> String {
+    let near = near(word, known.clone());
+    let list = |names: Vec<&'k str>| names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    if near.is_empty() {
+        format!("known here: {}", list(known.into_iter().collect()))
+    } else {
+        format!("did you mean {}?", list(near).replace(", ", " or "))
+    }
+}

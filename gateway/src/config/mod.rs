@@ -1,0 +1,84 @@
+//! Configuration: written, checked, then used.
+//!
+//! A file goes through four hands. `env` puts variables in; `tree` keeps every value with its place; `written`
+//! is the file as serde types, one struct per section; `check` holds them against each other. No hand stops at
+//! its first fault: an operator sees all of them at once, each with file, line, column and the line itself.
+//! Building the running gateway from a checked configuration is `state`'s work.
+
+mod check;
+mod env;
+mod fault;
+mod tree;
+mod units;
+pub mod written;
+
+use std::path::Path;
+
+pub use check::is_loopback;
+pub(crate) use fault::suggestion as fault_suggestion;
+pub use fault::{Fault, Faults, Place};
+pub use units::{DurationText, Secret, Size};
+pub use written::Config;
+
+use fault::Source;
+use tree::Spot;
+
+/// Looks a variable up: the process environment, or a map in tests.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A configuration that passed every check, and what it was read from.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The values, defaults filled in.
+    pub config: Config,
+    /// SHA-256 over the expanded text, first 12 hex digits; the label of `config_info`.
+    pub hash: String,
+    /// Remarks that refuse nothing.
+    pub warnings: Vec<String>,
+}
+
+/// Reads, expands and checks the file at `path`; all faults at once.
+pub fn load(path: &Path) -> Result<Checked, Faults> {
+    let text = std::fs::read_to_string(path).map_err(|error| Faults::unreadable(path, &error))?;
+    parse(&path.display().to_string(), &text, &process_environment)
+}
+
+/// The same from a text; `name` stands in the messages.
+pub fn parse(name: &str, text: &str, environment: Environment<'_>) -> Result<Checked, Faults> {
+    let mut faults = Faults::new(Source::new(name, text));
+    let expanded = env::expand(text, environment, &mut faults);
+    let Some(tree) = Spot::parse(&expanded, &mut faults) else { return Err(faults) };
+    let config = tree::read::<Config>(&tree, &mut faults);
+    let Some(config) = config else { return Err(faults) };
+    let warnings = check::check(&config, &tree, &mut faults);
+    if faults.is_empty() {
+        return Ok(Checked { config, hash: hash_of(&expanded.text), warnings });
+    }
+    faults.sort();
+    Err(faults)
+}
+
+/// The reference configuration that this build carries; `experts.yaml` of the repository.
+pub fn reference() -> Result<Checked, Faults> {
+    parse("experts.yaml (built in)", REFERENCE, &process_environment)
+}
+
+const REFERENCE: &str = include_str!("../../../experts.yaml");
+
+/// The JSON Schema of the configuration file, pretty-printed.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(Config);
+    serde_json::to_string_pretty(&schema).unwrap_or_default()
+}
+
+fn hash_of(text: &str) -> String {
+    crate::auth::hex(&crate::auth::sha256(text.as_bytes()))[..12].to_owned()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn process_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[cfg(test)]
+mod tests;

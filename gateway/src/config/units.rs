@@ -1,0 +1,141 @@
+//! Values with a unit: durations, sizes, and secrets that never print.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::{Deserialize, Deserializer, Error};
+
+/// A duration written `250ms`, `5s`, `10m`, `1h` (also `us`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DurationText(pub Duration);
+
+/// A size in bytes written `64KiB`, `32MiB`, `1GiB` or a plain number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+/// A key for an upstream; prints as `[REDACTED]`.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl DurationText {
+    /// From milliseconds, for defaults.
+    pub const fn millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+
+    /// From seconds, for defaults.
+    pub const fn secs(secs: u64) -> Self {
+        Self(Duration::from_secs(secs))
+    }
+
+    /// Parses `250ms`; the error says what is accepted.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let fault = || format!("`{text}` is no duration: write a number and a unit, such as 250ms, 5s, 10m or 1h");
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(fault)?;
+        let number: f64 = text[..digits].parse().map_err(|_| fault())?;
+        let seconds = match &text[digits..] {
+            "us" => number / 1e6,
+            "ms" => number / 1e3,
+            "s" => number,
+            "m" => number * 60.0,
+            "h" => number * 3600.0,
+            _ => return Err(fault()),
+        };
+        Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| fault())
+    }
+}
+
+impl Size {
+    fn parse(text: &str) -> Result<Self, String> {
+        let fault = || format!("`{text}` is no size: write a number and a unit, such as 64KiB, 32MiB or 1GiB");
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let number: u64 = text[..digits].parse().map_err(|_| fault())?;
+        let unit: u64 = match text[digits..].trim() {
+            "" | "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => return Err(fault()),
+        };
+        number.checked_mul(unit).map(Self).ok_or_else(fault)
+    }
+}
+
+impl Secret {
+    /// The key itself; only for the header that carries it.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("[REDACTED]")
+    }
+}
+
+impl fmt::Display for DurationText {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:?}", self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for DurationText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u64),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Number(bytes) => Ok(Self(bytes)),
+            Written::Text(text) => Self::parse(&text).map_err(D::Error::custom),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(SecretString::from(String::deserialize(deserializer)?)))
+    }
+}
+
+impl JsonSchema for DurationText {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(us|ms|s|m|h)|\$\{.*\})$", "examples": ["250ms", "5s", "10m"]})
+    }
+}
+
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["string", "integer"], "pattern": r"^([0-9]+\s*(B|KiB|MiB|GiB)?|\$\{.*\})$", "examples": ["64KiB", "32MiB"]})
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "description": "A key; keep it in the environment: ${NAME}."})
+    }
+}

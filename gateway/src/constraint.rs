@@ -1,0 +1,240 @@
+//! Hard gating: what an expert must be able and allowed to do. No score overrides it, and it is asked again
+//! before every attempt, so that a fallback never breaks what routing observed.
+//!
+//! Governance (rules, `require`, allow-lists) holds for every request. Abilities and context hold where we choose;
+//! a model that the caller named is honoured as it stands, and its own refusal passes through.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::auth::Caller;
+use crate::config::written::{CapabilityName, Governance};
+use crate::expert::Expert;
+use crate::state::Snapshot;
+
+/// A set of abilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capabilities(u8);
+
+impl Capabilities {
+    /// Function calling.
+    pub const TOOLS: Self = Self(1);
+    /// JSON Schema answers.
+    pub const JSON_SCHEMA: Self = Self(2);
+    /// Images.
+    pub const VISION: Self = Self(4);
+    /// Audio.
+    pub const AUDIO: Self = Self(8);
+    /// Reasoning effort.
+    pub const REASONING: Self = Self(16);
+    /// Log probabilities.
+    pub const LOGPROBS: Self = Self(32);
+    /// Several tool calls at once.
+    pub const PARALLEL_TOOLS: Self = Self(64);
+
+    const NAMES: [(Self, &'static str); 7] = [
+        (Self::TOOLS, "tools"),
+        (Self::JSON_SCHEMA, "json_schema"),
+        (Self::VISION, "vision"),
+        (Self::AUDIO, "audio"),
+        (Self::REASONING, "reasoning"),
+        (Self::LOGPROBS, "logprobs"),
+        (Self::PARALLEL_TOOLS, "parallel_tools"),
+    ];
+
+    /// Adds `other` where `on`.
+    pub fn set(&mut self, other: Self, on: bool) {
+        if on {
+            self.0 |= other.0;
+        }
+    }
+
+    /// Whether all of `other` are in it.
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Name of the first ability of `needs` that is not in it.
+    pub fn lacks(self, needs: Self) -> Option<&'static str> {
+        Self::NAMES.iter().find(|(c, _)| needs.has(*c) && !self.has(*c)).map(|(_, name)| *name)
+    }
+}
+
+impl FromIterator<CapabilityName> for Capabilities {
+    fn from_iter<I: IntoIterator<Item = CapabilityName>>(names: I) -> Self {
+        let bit = |name| match name {
+            CapabilityName::Tools => Self::TOOLS,
+            CapabilityName::JsonSchema => Self::JSON_SCHEMA,
+            CapabilityName::Vision => Self::VISION,
+            CapabilityName::Audio => Self::AUDIO,
+            CapabilityName::Reasoning => Self::REASONING,
+            CapabilityName::Logprobs => Self::LOGPROBS,
+            CapabilityName::ParallelTools => Self::PARALLEL_TOOLS,
+        };
+        Self(names.into_iter().map(bit).fold(0, |set, c| set | c.0))
+    }
+}
+
+/// The tags an expert's governance amounts to.
+pub fn tags_of(governance: &Governance) -> BTreeSet<String> {
+    let mut tags: BTreeSet<String> = governance.tags.iter().cloned().collect();
+    tags.extend(governance.license.iter().map(|l| format!("license:{l}")));
+    tags.extend(governance.regions.iter().map(|r| format!("region:{r}")));
+    tags.extend(governance.trained_on.iter().flatten().map(|t| format!("trained_on:{t}")));
+    if governance.indemnified {
+        tags.insert("indemnified".to_owned());
+    }
+    tags
+}
+
+/// A rule, ready to be asked.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Positions of domains in the router model's labels; empty: any.
+    pub domains: Vec<usize>,
+    /// From this probability on.
+    pub at: f32,
+    /// Position of the tenant; `None`: any.
+    pub tenant: Option<usize>,
+    /// Tags needed.
+    pub require: Vec<String>,
+    /// Tags forbidden.
+    pub forbid: Vec<String>,
+}
+
+impl Rule {
+    /// `domains`: probability per label; `None` where it is unknown, and then every rule on domains applies.
+    fn applies(&self, caller: Caller, domains: Option<&[f32]>) -> bool {
+        let tenant = self.tenant.is_none_or(|t| caller.0 == Some(t));
+        let likely = |probabilities: &[f32]| self.domains.iter().any(|d| probabilities.get(*d).is_some_and(|p| *p >= self.at));
+        tenant && (self.domains.is_empty() || domains.is_none_or(likely))
+    }
+}
+
+/// Why an expert may not take a request.
+#[expect(missing_docs, reason = "the line of each variant says what its fields are")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WhyNot {
+    /// It lacks an ability.
+    Capability(&'static str),
+    /// The request does not fit its window: tokens and window.
+    Context { tokens: u64, window: u64 },
+    /// It lacks a required tag.
+    Requires(String),
+    /// It has a forbidden tag, or does not say whether it has.
+    Forbids(String),
+    /// The tenant may not use it.
+    NotAllowed,
+}
+
+impl fmt::Display for WhyNot {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Capability(name) => write!(out, "lacks capability {name}"),
+            Self::Context { tokens, window } => write!(out, "about {tokens} tokens do not fit its window of {window}"),
+            Self::Requires(tag) => write!(out, "lacks required tag {tag}"),
+            Self::Forbids(tag) => write!(out, "forbidden tag {tag}"),
+            Self::NotAllowed => out.write_str("not on the tenant's list"),
+        }
+    }
+}
+
+/// Everything one request asks of whoever takes it.
+#[derive(Debug, Clone, Default)]
+pub struct Constraints {
+    /// Tags needed, from rules, the policy and the request's header.
+    pub require: Vec<String>,
+    /// Tags forbidden.
+    pub forbid: Vec<String>,
+    /// Experts on the tenant's list; `None`: all.
+    pub allowed: Option<Vec<usize>>,
+    /// Abilities needed.
+    pub needs: Capabilities,
+    /// Prompt tokens, estimated, and the answer's if it was bounded.
+    pub tokens: u64,
+    /// The expert the caller named: its abilities and window are its own affair.
+    pub named: Option<usize>,
+}
+
+impl Constraints {
+    /// Collects what rules, policy and headers ask, given what is known of the domain.
+    pub fn gather(snapshot: &Snapshot, caller: Caller, domains: Option<&[f32]>, policy: usize, header: &[String]) -> Self {
+        let mut constraints = Self { require: header.to_vec(), ..Self::default() };
+        for rule in snapshot.rules.iter().filter(|rule| rule.applies(caller, domains)) {
+            constraints.require.extend_from_slice(&rule.require);
+            constraints.forbid.extend_from_slice(&rule.forbid);
+        }
+        constraints.require.extend_from_slice(&snapshot.policies[policy].require);
+        constraints.allowed = caller.0.and_then(|tenant| snapshot.tenants[tenant].experts.clone());
+        constraints
+    }
+
+    /// Whether this expert may take the request.
+    pub fn check(&self, expert: &Expert) -> Result<(), WhyNot> {
+        if self.allowed.as_ref().is_some_and(|list| !list.contains(&expert.index)) {
+            return Err(WhyNot::NotAllowed);
+        }
+        if let Some(tag) = self.require.iter().find(|tag| !expert.tags.contains(*tag)) {
+            return Err(WhyNot::Requires(tag.clone()));
+        }
+        if let Some(tag) = self.forbid.iter().find(|tag| expert.may_have(tag)) {
+            return Err(WhyNot::Forbids(tag.clone()));
+        }
+        if self.named == Some(expert.index) {
+            return Ok(());
+        }
+        if let Some(name) = expert.capabilities.lacks(self.needs) {
+            return Err(WhyNot::Capability(name));
+        }
+        if self.tokens > expert.context_window {
+            return Err(WhyNot::Context { tokens: self.tokens, window: expert.context_window });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(domains: Vec<usize>) -> Rule {
+        Rule { domains, at: 0.2, tenant: None, require: vec!["indemnified".to_owned()], forbid: Vec::new() }
+    }
+
+    #[test]
+    fn a_rule_on_a_domain_applies_from_its_probability_on_and_where_nothing_is_known() {
+        let rule = rule(vec![1]);
+        assert!(rule.applies(Caller(None), Some(&[0.8, 0.2])));
+        assert!(!rule.applies(Caller(None), Some(&[0.81, 0.19])));
+        assert!(rule.applies(Caller(None), None));
+    }
+
+    #[test]
+    fn a_rule_on_a_tenant_leaves_others_alone() {
+        let rule = Rule { tenant: Some(1), ..rule(Vec::new()) };
+        assert!(rule.applies(Caller(Some(1)), Some(&[1.0])));
+        assert!(!rule.applies(Caller(Some(0)), Some(&[1.0])));
+        assert!(!rule.applies(Caller(None), None));
+    }
+
+    #[test]
+    fn the_first_missing_ability_is_named() {
+        let mut needs = Capabilities::default();
+        needs.set(Capabilities::VISION, true);
+        assert_eq!(Capabilities::TOOLS.lacks(needs), Some("vision"));
+        assert_eq!(Capabilities::VISION.lacks(needs), None);
+    }
+
+    #[test]
+    fn governance_becomes_tags() {
+        let governance = Governance {
+            license: Some("apache-2.0".to_owned()),
+            indemnified: true,
+            regions: vec!["eu".to_owned()],
+            trained_on: Some(vec!["web".to_owned()]),
+            tags: vec!["house".to_owned()],
+        };
+        let tags: Vec<String> = tags_of(&governance).into_iter().collect();
+        assert_eq!(tags, ["house", "indemnified", "license:apache-2.0", "region:eu", "trained_on:web"]);
+    }
+}

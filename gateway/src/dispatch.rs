@@ -1,0 +1,383 @@
+//! Walks a plan: per candidate lease, pick, send, probe; retry or move on, until an answer is committed or the
+//! plan ends.
+//!
+//! Constraints are asked again before every attempt. What the client caused (a 4xx) passes through at once; what
+//! the operator caused (a wrong key, an unknown model) and what the upstream caused means the next candidate.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http_body_util::Full;
+use tokio::time::Instant;
+
+use crate::api::Dialect;
+use crate::ask::Ask;
+use crate::body::Body;
+use crate::constraint::Constraints;
+use crate::error::Failure;
+use crate::expert::endpoint::Endpoint;
+use crate::expert::pick::pick;
+use crate::expert::{Expert, Lease};
+use crate::probe::{Bad, Expected, Probed, probe};
+use crate::record::{Attempt, Outcome, Reason, Record};
+use crate::relay::{Attempted, Clocks, Held, Parts, Relay};
+use crate::settle::{self, Bill};
+use crate::state::State;
+use crate::upstream::NoHead;
+use crate::usage::Usage;
+use crate::watch::{Edits, Watch, model_in_json};
+
+/// Endpoints of one expert that a request may try.
+const ENDPOINTS_PER_EXPERT: usize = 2;
+
+/// One request on its way to a model.
+#[derive(Debug)]
+pub struct Errand<'a> {
+    /// What the client asked.
+    pub ask: &'a Ask<'a>,
+    /// The same as it came.
+    pub body: &'a Bytes,
+    /// The client's headers.
+    pub headers: &'a HeaderMap,
+    /// Its dialect.
+    pub dialect: Dialect,
+    /// Positions of experts, best first.
+    pub order: &'a [usize],
+    /// Why the first is the first.
+    pub reason: Reason,
+    /// What every candidate must fulfil.
+    pub constraints: &'a Constraints,
+    /// When the client's patience ends.
+    pub deadline: Option<Instant>,
+}
+
+/// A committed answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The upstream's status.
+    pub status: StatusCode,
+    /// Its headers, those that may pass.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Body,
+    /// Who answered.
+    pub expert: usize,
+    /// Why that one.
+    pub reason: Reason,
+    /// Its price, where the answer was held whole.
+    pub bill: Option<Bill>,
+}
+
+/// How an attempt failed, and what is to be told if nobody does better.
+#[derive(Debug)]
+struct Miss {
+    outcome: &'static str,
+    status: Option<u16>,
+    failure: Failure,
+    /// Another endpoint of the same expert may do better.
+    elsewhere: bool,
+}
+
+enum Tried {
+    Answered(Box<Answer>),
+    Missed(Miss),
+}
+
+/// Sends the errand along its plan.
+pub async fn dispatch(state: &Arc<State>, record: &Arc<Record>, errand: &Errand<'_>) -> Result<Answer, Failure> {
+    let mut reason = errand.reason;
+    let mut last: Option<Failure> = None;
+    let mut from: Option<usize> = None;
+    for &index in errand.order {
+        let expert = &record.snapshot.experts[index];
+        if errand.constraints.check(expert).is_err() {
+            continue;
+        }
+        if let Some(from) = from {
+            let names = [&*record.snapshot.experts[from].name, &*expert.name, reason.as_str()];
+            state.meter.fallbacks.with_label_values(&names).inc();
+        }
+        let Some(lease) = expert.lease() else {
+            reason = Reason::Capacity;
+            from = Some(index);
+            last.get_or_insert(Failure::NoHealthyUpstream);
+            continue;
+        };
+        match try_expert(state, record, errand, expert, lease, reason).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => {
+                reason = Reason::UpstreamFailure;
+                from = Some(index);
+                last = Some(failure);
+            }
+        }
+        if errand.deadline.is_some_and(|d| Instant::now() >= d) {
+            break;
+        }
+    }
+    record.facts().reason = Some(reason);
+    Err(last.unwrap_or(Failure::NoHealthyUpstream))
+}
+
+async fn try_expert(state: &Arc<State>, record: &Arc<Record>, errand: &Errand<'_>, expert: &Expert, lease: Lease, reason: Reason) -> Result<Answer, Failure> {
+    let mut tried = Vec::new();
+    let mut lease = Some(lease);
+    loop {
+        let Some((at, endpoint)) = pick(&expert.endpoints, &tried, &mut |n| fastrand::u32(..n)) else {
+            return Err(Failure::NoHealthyUpstream);
+        };
+        let Some(place) = lease.take().or_else(|| expert.lease()) else { return Err(Failure::NoHealthyUpstream) };
+        let attempt = begin(record, expert, endpoint);
+        let tried_one = attempt_one(state, record, errand, expert, endpoint, place, attempt).await;
+        record.facts().upstream += attempt.started.elapsed();
+        let miss = match tried_one {
+            Tried::Answered(mut answer) => {
+                answer.reason = reason;
+                return Ok(*answer);
+            }
+            Tried::Missed(miss) => miss,
+        };
+        let labels = [&*expert.name, &*endpoint.authority, miss.outcome];
+        state.meter.upstream_attempts.with_label_values(&labels).inc();
+        note(record, attempt, miss.outcome, miss.status);
+        tracing::warn!(
+            request_id = record.request_id, expert = %expert.name, endpoint = %endpoint.authority, outcome = miss.outcome,
+            detail = miss.failure.message(), "an attempt failed"
+        );
+        tried.push(at);
+        let another = miss.elsewhere && tried.len() < ENDPOINTS_PER_EXPERT.min(expert.endpoints.len());
+        if !another || errand.deadline.is_some_and(|d| Instant::now() >= d) {
+            return Err(miss.failure);
+        }
+    }
+}
+
+fn begin(record: &Record, expert: &Expert, endpoint: &Endpoint) -> Attempted {
+    let mut facts = record.facts();
+    facts.attempts.push(Attempt {
+        expert: Arc::clone(&expert.name),
+        endpoint: Arc::clone(&endpoint.authority),
+        outcome: "cancelled",
+        status: None,
+        millis: 0.0,
+    });
+    Attempted { index: facts.attempts.len() - 1, started: Instant::now() }
+}
+
+fn note(record: &Record, attempt: Attempted, outcome: &'static str, status: Option<u16>) {
+    if let Some(entry) = record.facts().attempts.get_mut(attempt.index) {
+        entry.outcome = outcome;
+        entry.status = status;
+        entry.millis = attempt.started.elapsed().as_secs_f64() * 1e3;
+    }
+}
+
+async fn attempt_one(
+    state: &Arc<State>,
+    record: &Arc<Record>,
+    errand: &Errand<'_>,
+    expert: &Expert,
+    endpoint: &Arc<Endpoint>,
+    lease: Lease,
+    attempt: Attempted,
+) -> Tried {
+    let held = Held { lease, busy: endpoint.busy() };
+    let total_at = attempt.started + expert.timeouts.total;
+    let total_at = errand.deadline.map_or(total_at, |d| d.min(total_at));
+    let sending = state.connector.send(endpoint, request(errand, expert, endpoint), &expert.timeouts);
+    let answered = match tokio::time::timeout_at(total_at, sending).await {
+        Ok(Ok(answered)) => answered,
+        Ok(Err(no_head)) => return Tried::Missed(no_head_miss(expert, no_head)),
+        Err(_) => return Tried::Missed(late(expert, "did not answer in time")),
+    };
+    if answered.repeated {
+        state.meter.stale_connections.with_label_values(&[&*expert.name]).inc();
+    }
+    let status = answered.head.status;
+    let expected = Expected {
+        dialect: errand.dialect,
+        stream: streams(errand).then(|| watcher(record, errand, expert)),
+        deadline: (Instant::now() + expert.timeouts.first_token).min(total_at),
+    };
+    let probed = match probe(answered, expert.provider, expected).await {
+        Ok(probed) => probed,
+        Err(bad) => {
+            if status.is_success() {
+                let begun = Usage::estimate(errand.ask.tokens_estimated, 0, 0);
+                record.facts().retried.push((expert.index, begun));
+            }
+            return Tried::Missed(bad_miss(expert, status, bad));
+        }
+    };
+    commit(state, record, errand, expert, endpoint, held, attempt, total_at, probed)
+}
+
+fn streams(errand: &Errand<'_>) -> bool {
+    errand.ask.stream && errand.dialect != Dialect::Embeddings
+}
+
+fn watcher(record: &Record, errand: &Errand<'_>, expert: &Expert) -> Watch {
+    let edits = Edits {
+        strip_usage: !errand.ask.wants_usage,
+        model: record.snapshot.renames().then(|| errand.ask.model.clone().into_owned()),
+    };
+    Watch::new(expert.provider, errand.ask.choices, edits)
+}
+
+fn request(errand: &Errand<'_>, expert: &Expert, endpoint: &Endpoint) -> Request<Full<Bytes>> {
+    let usage = errand.dialect != Dialect::Embeddings;
+    let mut request = Request::new(Full::new(errand.ask.rewrite(errand.body, &expert.model, usage)));
+    *request.method_mut() = Method::POST;
+    let path = format!("{}{}", endpoint.prefix, expert.provider.path(errand.dialect));
+    *request.uri_mut() = path.parse().unwrap_or_default();
+    let headers = request.headers_mut();
+    headers.insert(HOST, endpoint.host_header.clone());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("mixgate/", env!("CARGO_PKG_VERSION"))));
+    let accept = if streams(errand) { "text/event-stream" } else { "application/json" };
+    headers.insert(ACCEPT, HeaderValue::from_static(accept));
+    if let Some((name, key)) = &expert.authorization {
+        headers.insert(name.clone(), key.clone());
+    }
+    for name in PASSED_UP {
+        if let Some(value) = errand.headers.get(&name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    request
+}
+
+/// Headers of the client that an upstream may see.
+const PASSED_UP: [HeaderName; 3] =
+    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate"), HeaderName::from_static("x-request-id")];
+
+/// Headers of an upstream that the client may see, besides those that begin with one of [`PREFIXES`].
+const PASSED_DOWN: [&str; 5] = ["content-type", "cache-control", "retry-after", "retry-after-ms", "x-should-retry"];
+const PREFIXES: [&str; 2] = ["x-ratelimit-", "openai-"];
+
+fn passed_down(headers: &HeaderMap) -> HeaderMap {
+    let may = |name: &str| PASSED_DOWN.contains(&name) || PREFIXES.iter().any(|p| name.starts_with(p));
+    headers.iter().filter(|(name, _)| may(name.as_str())).map(|(n, v)| (n.clone(), v.clone())).collect()
+}
+
+#[expect(clippy::too_many_arguments, reason = "the one place where all threads of an attempt meet")]
+fn commit(
+    state: &Arc<State>,
+    record: &Arc<Record>,
+    errand: &Errand<'_>,
+    expert: &Expert,
+    endpoint: &Endpoint,
+    held: Held,
+    attempt: Attempted,
+    total_at: Instant,
+    probed: Probed,
+) -> Tried {
+    let keep_alive = record.snapshot.config.server.keep_alive.0;
+    let clocks = |stream: bool| Clocks::new(expert.timeouts.idle, total_at, stream.then_some(keep_alive));
+    let prompt_tokens = errand.ask.tokens_estimated;
+    let (head, body, bill) = match probed {
+        Probed::Refused { head, body } => match refusal(expert, head, body) {
+            Ok((head, body)) => {
+                record.facts().outcome = Some(Outcome::ClientError);
+                note(record, attempt, "client_error", Some(head.status.as_u16()));
+                (head, Body::full(body), None)
+            }
+            Err(miss) => return Tried::Missed(miss),
+        },
+        Probed::Whole { head, body, usage, text_bytes } => {
+            note(record, attempt, "ok", Some(head.status.as_u16()));
+            let estimated = usage.is_none();
+            let usage = usage.unwrap_or_else(|| Usage::estimate(prompt_tokens, text_bytes as u64, 0));
+            record.facts().usage = Some((usage, estimated));
+            let bill = settle::bill(&record.snapshot, expert.index, &usage, &record.facts().retried);
+            (head, Body::full(renamed(record, errand, body)), Some(bill))
+        }
+        Probed::Stream { head, upstream, queue, watch } => {
+            let parts = Parts { upstream, queue, watch: Some(*watch), clocks: clocks(true), held, prompt_tokens };
+            (head, Body::relay(Relay::new(parts, Arc::clone(record), attempt)), None)
+        }
+        Probed::Large { head, upstream, queue } => {
+            let parts = Parts { upstream: Some(upstream), queue, watch: None, clocks: clocks(false), held, prompt_tokens };
+            (head, Body::relay(Relay::new(parts, Arc::clone(record), attempt)), None)
+        }
+    };
+    let labels = [&*expert.name, &*endpoint.authority, if head.status.is_success() { "ok" } else { "client_error" }];
+    state.meter.upstream_attempts.with_label_values(&labels).inc();
+    if let Some(entry) = record.facts().attempts.get_mut(attempt.index) {
+        entry.status = Some(head.status.as_u16());
+    }
+    let headers = passed_down(&head.headers);
+    let answer = Answer { status: head.status, headers, body, expert: expert.index, reason: Reason::Routed, bill };
+    Tried::Answered(Box::new(answer))
+}
+
+/// The answer with the client's model name, where the operator wants that.
+fn renamed(record: &Record, errand: &Errand<'_>, body: Bytes) -> Bytes {
+    if !record.snapshot.renames() {
+        return body;
+    }
+    let Some(at) = model_in_json(&body) else { return body };
+    let mut bytes = body.to_vec();
+    bytes.splice(at, serde_json::to_vec(&errand.ask.model).unwrap_or_default());
+    Bytes::from(bytes)
+}
+
+/// A refusal that the client caused passes; any other means the next candidate.
+fn refusal(expert: &Expert, head: http::response::Parts, body: Bytes) -> Result<(http::response::Parts, Bytes), Miss> {
+    let status = head.status.as_u16();
+    let miss = |outcome, failure, elsewhere| Miss { outcome, status: Some(status), failure, elsewhere };
+    let upstream = |what: String| Failure::UpstreamError { expert: expert.name.to_string(), what };
+    match status {
+        401 | 403 => Err(miss("auth_error", upstream("it does not accept the gateway's key".to_owned()), false)),
+        429 => Err(miss("rate_limited", Failure::RateLimited(retry_after(&head.headers)), true)),
+        400 | 404 if expert.provider.is_unknown_model(&body) => {
+            Err(miss("unknown_model", upstream(format!("it does not know the model {}", expert.model)), false))
+        }
+        404 if !body.trim_ascii_start().starts_with(b"{") => Err(miss("not_found", upstream("its address has no such path".to_owned()), false)),
+        408 | 425 | 500..=599 => Err(miss("server_error", upstream(format!("it answered with status {status}")), true)),
+        400..=499 => Ok((head, body)),
+        _ => Err(miss("malformed", upstream(format!("it answered with status {status}, which has no meaning here")), false)),
+    }
+}
+
+/// Seconds of `retry-after`, at most a minute; a date is not worth parsing for this.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds.min(60)))
+}
+
+fn no_head_miss(expert: &Expert, no_head: NoHead) -> Miss {
+    let upstream = |what: String| Failure::UpstreamError { expert: expert.name.to_string(), what };
+    let (outcome, failure) = match no_head {
+        NoHead::Connect(why) => {
+            tracing::debug!(expert = %expert.name, why, "no connection");
+            ("connect_error", upstream("no connection could be made".to_owned()))
+        }
+        NoHead::Broken(why) => {
+            tracing::debug!(expert = %expert.name, why, "the connection broke");
+            ("reset", upstream("the connection broke before its answer".to_owned()))
+        }
+        NoHead::ConnectTimeout => return late(expert, "no connection was made in time"),
+        NoHead::HeadersTimeout => return late(expert, "its answer did not begin in time"),
+    };
+    Miss { outcome, status: None, failure, elsewhere: true }
+}
+
+fn late(expert: &Expert, what: &str) -> Miss {
+    let failure = Failure::UpstreamTimeout { expert: expert.name.to_string(), what: what.to_owned() };
+    Miss { outcome: "timeout", status: None, failure, elsewhere: true }
+}
+
+fn bad_miss(expert: &Expert, status: StatusCode, bad: Bad) -> Miss {
+    let upstream = |what: String| Failure::UpstreamError { expert: expert.name.to_string(), what };
+    let status = Some(status.as_u16());
+    match bad {
+        Bad::Late => Miss { status, ..late(expert, "its first word did not come in time") },
+        Bad::Cut => Miss { outcome: "reset", status, failure: upstream("its answer broke off".to_owned()), elsewhere: true },
+        Bad::Malformed(what) => Miss { outcome: "malformed", status, failure: upstream(what), elsewhere: true },
+    }
+}

@@ -1,0 +1,68 @@
+//! One address of an expert: parsed once, with its idle connections and its load.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+
+use http::{HeaderValue, Uri};
+
+use crate::upstream::Pool;
+
+/// One address of an expert.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Host and port, also the metrics' label.
+    pub authority: Arc<str>,
+    /// Host without port, for TLS.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+    /// The `host` header.
+    pub host_header: HeaderValue,
+    /// What stands before the dialect's path: `/v1`.
+    pub prefix: String,
+    /// Share of the traffic, relative to the others.
+    pub weight: u32,
+    /// Requests on it right now.
+    pub load: Arc<AtomicU32>,
+    /// Its idle connections.
+    pub pool: Pool,
+}
+
+impl Endpoint {
+    /// From an address such as `http://127.0.0.1:8001/v1`. `None`: not an http address (the checks refuse these before).
+    pub fn new(base_url: &str, weight: u32) -> Option<Self> {
+        let uri: Uri = base_url.parse().ok()?;
+        let tls = uri.scheme_str()? == "https";
+        let authority = uri.authority()?;
+        let default_port = if tls { 443 } else { 80 };
+        Some(Self {
+            authority: authority.as_str().into(),
+            host: authority.host().trim_matches(['[', ']']).to_owned(),
+            port: authority.port_u16().unwrap_or(default_port),
+            tls,
+            host_header: HeaderValue::from_str(authority.as_str()).ok()?,
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+            weight,
+            load: Arc::new(AtomicU32::new(0)),
+            pool: Pool::default(),
+        })
+    }
+
+    /// Counts a request until the guard is dropped.
+    pub fn busy(&self) -> Busy {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(&self.load))
+    }
+}
+
+/// One request on an endpoint.
+#[derive(Debug)]
+pub struct Busy(Arc<AtomicU32>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

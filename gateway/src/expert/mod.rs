@@ -1,0 +1,104 @@
+//! One model that can answer: its name, price and abilities, how busy it is, and where it is reached.
+
+pub mod endpoint;
+pub mod pick;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+
+use crate::constraint::Capabilities;
+use crate::price::Price;
+use crate::provider::Provider;
+use endpoint::Endpoint;
+
+/// A model as configured, and its load right now.
+#[derive(Debug)]
+pub struct Expert {
+    /// Position in the configuration.
+    pub index: usize,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The model id its upstream knows.
+    pub model: String,
+    /// `name` as a header.
+    pub name_header: HeaderValue,
+    /// `model` as a header.
+    pub model_header: HeaderValue,
+    /// The upstream's protocol.
+    pub provider: &'static dyn Provider,
+    /// The header with its key, marked sensitive.
+    pub authorization: Option<(HeaderName, HeaderValue)>,
+    /// What it is meant for.
+    pub domains: Vec<String>,
+    /// Chance of a good answer per label of the router model.
+    pub quality: Vec<Option<f32>>,
+    /// Price of its tokens; `None`: unknown.
+    pub price: Option<Price>,
+    /// USD per hour, used or not.
+    pub hosting: f64,
+    /// Tokens of prompt and answer together.
+    pub context_window: u64,
+    /// Longest answer.
+    pub max_output_tokens: Option<u64>,
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// Governance tags.
+    pub tags: BTreeSet<String>,
+    /// Whether it says what it was trained on.
+    pub training_known: bool,
+    /// Requests at once.
+    pub max_concurrency: u32,
+    /// Time limits of an attempt.
+    pub timeouts: Timeouts,
+    /// Where it is reached.
+    pub endpoints: Vec<Arc<Endpoint>>,
+    /// Requests it is answering.
+    pub load: Arc<AtomicU32>,
+}
+
+/// Time limits of an attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// TCP and TLS.
+    pub connect: Duration,
+    /// Until the response's head.
+    pub headers: Duration,
+    /// Until the first meaningful event.
+    pub first_token: Duration,
+    /// Between events.
+    pub idle: Duration,
+    /// The whole attempt.
+    pub total: Duration,
+}
+
+impl Expert {
+    /// Takes a place, or nothing where it is at its capacity.
+    pub fn lease(&self) -> Option<Lease> {
+        let taken = self.load.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < self.max_concurrency).then_some(n + 1));
+        taken.is_ok().then(|| Lease(Arc::clone(&self.load)))
+    }
+
+    /// Whether a forbidden tag may be true of it: what it was trained on counts as unknown until it is said.
+    pub fn may_have(&self, tag: &str) -> bool {
+        self.tags.contains(tag) || (tag.starts_with("trained_on:") && !self.training_known)
+    }
+
+    /// Expected chance of a good answer over a distribution of domains. Zero where it has no figure.
+    pub fn expected_quality(&self, domains: &[f32]) -> f32 {
+        domains.iter().zip(&self.quality).map(|(p, q)| p * q.unwrap_or(0.0)).sum()
+    }
+}
+
+/// One place at an expert; given back when dropped.
+#[derive(Debug)]
+pub struct Lease(Arc<AtomicU32>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,62 @@
+//! Which of an expert's endpoints: the less loaded of two, drawn by weight (Mitzenmacher, «The power of two
+//! choices in randomized load balancing», 2001).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::endpoint::Endpoint;
+
+/// Chooses among the endpoints that are not in `tried`; all of them where every one was.
+pub fn pick<'e>(endpoints: &'e [Arc<Endpoint>], tried: &[usize], random: &mut dyn FnMut(u32) -> u32) -> Option<(usize, &'e Arc<Endpoint>)> {
+    if let [only] = endpoints {
+        return Some((0, only));
+    }
+    let fresh: Vec<usize> = (0..endpoints.len()).filter(|i| !tried.contains(i)).collect();
+    let open = if fresh.is_empty() { (0..endpoints.len()).collect() } else { fresh };
+    let first = draw(endpoints, &open, random)?;
+    let second = draw(endpoints, &open, random)?;
+    let load = |i: usize| endpoints[i].load.load(Ordering::Relaxed) as f32 / endpoints[i].weight as f32;
+    let best = if load(second) < load(first) { second } else { first };
+    Some((best, &endpoints[best]))
+}
+
+fn draw(endpoints: &[Arc<Endpoint>], open: &[usize], random: &mut dyn FnMut(u32) -> u32) -> Option<usize> {
+    let total: u32 = open.iter().map(|i| endpoints[*i].weight).sum();
+    let mut left = random(total.max(1));
+    for &index in open {
+        let weight = endpoints[index].weight;
+        if left < weight {
+            return Some(index);
+        }
+        left -= weight;
+    }
+    open.first().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoints() -> Vec<Arc<Endpoint>> {
+        ["http://a/v1", "http://b/v1"].iter().map(|u| Arc::new(Endpoint::new(u, 1).unwrap())).collect()
+    }
+
+    #[test]
+    fn the_less_loaded_of_two_is_taken() {
+        let endpoints = endpoints();
+        let _busy = endpoints[0].busy();
+        let mut draws = [0, 1].into_iter().cycle();
+        let (index, _) = pick(&endpoints, &[], &mut |_| draws.next().unwrap()).unwrap();
+        assert_eq!(index, 1);
+    }
+
+    #[test]
+    fn one_that_failed_is_not_asked_again_while_another_is_left() {
+        let endpoints = endpoints();
+        for draw in 0..2 {
+            let (index, _) = pick(&endpoints, &[0], &mut |n| draw.min(n - 1)).unwrap();
+            assert_eq!(index, 1);
+        }
+        assert!(pick(&endpoints, &[0, 1], &mut |_| 0).is_some());
+    }
+}

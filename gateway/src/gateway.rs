@@ -1,0 +1,85 @@
+//! A running gateway: both listeners, its tasks, and its end. A process may run several.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::classify::Classifier;
+use crate::config::Checked;
+use crate::state::State;
+use crate::{admin, server, stack};
+
+/// Looks at the file this often; what counts is its content, because editors and Kubernetes swap files.
+const POLL: Duration = Duration::from_secs(2);
+/// Connections the admin listener keeps.
+const ADMIN_CONNECTIONS: u32 = 256;
+
+/// A gateway that serves.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Address of the data plane.
+    pub data: SocketAddr,
+    /// Address of the admin plane.
+    pub admin: SocketAddr,
+    /// Everything it knows.
+    pub state: Arc<State>,
+}
+
+impl Gateway {
+    /// Binds both listeners and serves. `path`: the file to reload from.
+    pub async fn start(checked: Checked, path: Option<PathBuf>, classifier: Arc<dyn Classifier>) -> io::Result<Self> {
+        let (data_listener, data) = server::bind(&checked.config.server.listen).await?;
+        let (admin_listener, admin) = server::bind(&checked.config.server.admin_listen).await?;
+        let max_connections = checked.config.server.max_connections;
+        for warning in &checked.warnings {
+            tracing::warn!("{warning}");
+        }
+        let state = Arc::new(State::new(checked, path, classifier)?);
+        state.tasks.spawn(server::serve(data_listener, Arc::clone(&state), max_connections, stack::stack(&state)));
+        state.tasks.spawn(server::serve(admin_listener, Arc::clone(&state), ADMIN_CONNECTIONS, admin::service(&state)));
+        if state.path.is_some() {
+            state.tasks.spawn(watch_file(Arc::clone(&state)));
+        }
+        Ok(Self { data, admin, state })
+    }
+
+    /// Lets running answers end, for at most the configured time, and writes what is left to write. Returns whether
+    /// everything ended by itself.
+    pub async fn drain(&self) -> bool {
+        let limit = self.state.snapshot().config.server.drain_timeout.0;
+        self.state.draining.cancel();
+        self.state.tasks.close();
+        let ended = tokio::time::timeout(limit, self.state.tasks.wait()).await.is_ok();
+        self.state.halt.cancel();
+        if !ended {
+            let _ = tokio::time::timeout(Duration::from_secs(1), self.state.tasks.wait()).await;
+        }
+        self.state.ledger.drain();
+        ended
+    }
+}
+
+/// Reloads when the content of the file has changed.
+async fn watch_file(state: Arc<State>) {
+    let Some(path) = state.path.clone() else { return };
+    let read = || {
+        let path = path.clone();
+        async move { tokio::fs::read(&path).await.ok().map(|bytes| crate::auth::sha256(&bytes)) }
+    };
+    let mut seen = read().await;
+    loop {
+        tokio::select! {
+            () = state.draining.cancelled() => return,
+            () = tokio::time::sleep(POLL) => {}
+        }
+        let now = read().await;
+        if now.is_some() && now != seen {
+            seen = now;
+            let worker = Arc::clone(&state);
+            // its result is in the log and the metric already
+            let _ = tokio::task::spawn_blocking(move || worker.reload()).await;
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Where finished records go: a bounded queue to one writer thread, drained at exit.
+//!
+//! A request never waits for a disk or a pipe: where the writer stands still and the queue is full, the record is
+//! dropped and counted in `mixgate_decision_log_dropped_total`.
+
+mod recent;
+
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use prometheus::IntCounter;
+
+use crate::record::Finished;
+
+pub use recent::Recent;
+
+/// Records that may wait for the writer.
+const QUEUE: usize = 16 * 1024;
+/// The writer gathers this long before it looks again, so that busy hours do not wake it per request.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// Takes finished records.
+pub trait Ledger: Send + Sync + std::fmt::Debug {
+    /// Hands a record over; never blocks.
+    fn write(&self, record: Arc<Finished>);
+
+    /// Writes everything that was handed over. Called once, at exit.
+    fn drain(&self);
+}
+
+/// Keeps nothing.
+#[derive(Debug)]
+pub struct Off;
+
+impl Ledger for Off {
+    fn write(&self, _: Arc<Finished>) {}
+
+    fn drain(&self) {}
+}
+
+/// One JSON object a line.
+#[derive(Debug)]
+pub struct JsonLines {
+    sender: SyncSender<Option<Arc<Finished>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    dropped: IntCounter,
+}
+
+/// The ledger that `log.decisions` names: `stdout`, `stderr`, `off` or a path.
+pub fn open(target: &str, dropped: &IntCounter) -> io::Result<Box<dyn Ledger>> {
+    let out: Box<dyn Write + Send> = match target {
+        "off" => return Ok(Box::new(Off)),
+        "stdout" => Box::new(io::stdout()),
+        "stderr" => Box::new(io::stderr()),
+        path => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+    };
+    Ok(Box::new(JsonLines::new(out, dropped.clone())?))
+}
+
+impl JsonLines {
+    fn new(out: Box<dyn Write + Send>, dropped: IntCounter) -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(QUEUE);
+        let writer = std::thread::Builder::new().name("decision-log".to_owned()).spawn(move || write_all(out, &receiver))?;
+        Ok(Self { sender, writer: Mutex::new(Some(writer)), dropped })
+    }
+}
+
+impl Ledger for JsonLines {
+    fn write(&self, record: Arc<Finished>) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.sender.try_send(Some(record)) {
+            self.dropped.inc();
+        }
+    }
+
+    fn drain(&self) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && self.sender.send(None).is_ok()
+            && writer.join().is_err()
+        {
+            tracing::error!("the decision log's writer panicked");
+        }
+    }
+}
+
+fn write_all(out: Box<dyn Write + Send>, records: &Receiver<Option<Arc<Finished>>>) {
+    let mut out = BufWriter::with_capacity(64 * 1024, out);
+    while let Ok(Some(record)) = records.recv() {
+        write_one(&mut out, &record);
+        loop {
+            match records.try_recv() {
+                Ok(Some(record)) => write_one(&mut out, &record),
+                Err(TryRecvError::Empty) => break,
+                Ok(None) | Err(TryRecvError::Disconnected) => return flush(&mut out),
+            }
+        }
+        flush(&mut out);
+        std::thread::sleep(GATHER);
+    }
+}
+
+fn write_one(out: &mut impl Write, record: &Finished) {
+    let written = serde_json::to_writer(&mut *out, record).map_err(io::Error::from).and_then(|()| out.write_all(b"\n"));
+    if let Err(error) = written {
+        tracing::error!(%error, "a decision record could not be written");
+    }
+}
+
+fn flush(out: &mut impl Write) {
+    if let Err(error) = out.flush() {
+        tracing::error!(%error, "the decision log could not be written");
+    }
+}

@@ -1,0 +1,301 @@
+//! Every metric family, declared once, with the bound of its labels.
+//!
+//! Labels are names from the configuration, from closed lists, or numbers of the build: a client's string never
+//! becomes one. What is counted on every request has its handle cached per expert.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use prometheus::{
+    Counter, CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::api::Dialect;
+use crate::record::Outcome;
+
+const NAMESPACE: &str = "mixgate";
+/// Seconds from a millisecond to ten minutes: answers of models.
+const SLOW: [f64; 14] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0];
+/// Seconds from ten microseconds to a second: our own work.
+const FAST: [f64; 12] = [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0];
+const SHARE: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
+
+/// All metrics of one gateway.
+#[derive(Debug)]
+pub struct Meter {
+    registry: Registry,
+    /// `endpoint, expert, outcome`
+    pub requests: IntCounterVec,
+    request_duration: HistogramVec,
+    time_to_first_token: HistogramVec,
+    time_per_output_token: HistogramVec,
+    /// Gateway time of a request: total less client and upstream.
+    pub overhead: Histogram,
+    in_flight: IntGaugeVec,
+    /// `domain, expert, reason`
+    pub route_decisions: IntCounterVec,
+    /// Time of a classification.
+    pub route_duration: Histogram,
+    /// Probability of the likeliest domain.
+    pub route_confidence: Histogram,
+    /// How unlike anything known.
+    pub route_ood_score: Histogram,
+    /// `expert, endpoint, outcome`
+    pub upstream_attempts: IntCounterVec,
+    /// `from, to, reason`
+    pub fallbacks: IntCounterVec,
+    tokens: IntCounterVec,
+    cost: CounterVec,
+    baseline_cost: CounterVec,
+    saved: GaugeVec,
+    /// USD per hour, used or not.
+    pub hosting: GaugeVec,
+    unpriced: IntCounterVec,
+    usage_missing: IntCounterVec,
+    /// 1 or 0.
+    pub reload_success: IntGauge,
+    /// Unix time.
+    pub reload_timestamp: Gauge,
+    /// `hash`: 1 for the one that is running.
+    pub config_info: IntGaugeVec,
+    build_info: IntGaugeVec,
+    /// Decision records that could not be written.
+    pub log_dropped: IntCounter,
+    /// Idle connections that had died and were replaced.
+    pub stale_connections: IntCounterVec,
+    /// Open client connections.
+    pub connections: IntGauge,
+    process: process::Process,
+}
+
+/// The handles of one expert, so that a request looks nothing up.
+#[derive(Debug)]
+pub struct ExpertMeter {
+    requests: [[OnceLock<IntCounter>; 6]; 3],
+    duration: [OnceLock<Histogram>; 2],
+    first_token: [OnceLock<Histogram>; 2],
+    per_token: [OnceLock<Histogram>; 2],
+    /// Requests it is answering.
+    pub in_flight: IntGauge,
+    /// `input cached_input output reasoning`
+    pub tokens: [IntCounter; 4],
+    /// Cost of answers that were used.
+    pub served: Counter,
+    /// Cost of attempts that were thrown away.
+    pub retried: Counter,
+    /// What the same tokens cost at the fallback.
+    pub baseline: Counter,
+    /// Baseline less cost.
+    pub saved: Gauge,
+    /// Requests without a price.
+    pub unpriced: IntCounter,
+    /// Answers without usage.
+    pub usage_missing: IntCounter,
+    name: String,
+}
+
+struct Families {
+    registry: Registry,
+}
+
+impl Families {
+    fn register<C: prometheus::core::Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
+        let collector = made.unwrap_or_else(|error| unreachable!("a metric is declared wrongly: {error}"));
+        if let Err(error) = self.registry.register(Box::new(collector.clone())) {
+            unreachable!("a metric is declared twice: {error}");
+        }
+        collector
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.register(IntCounterVec::new(Opts::new(name, help).namespace(NAMESPACE), labels))
+    }
+
+    fn floats(&self, name: &str, help: &str, labels: &[&str]) -> CounterVec {
+        self.register(CounterVec::new(Opts::new(name, help).namespace(NAMESPACE), labels))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.register(GaugeVec::new(Opts::new(name, help).namespace(NAMESPACE), labels))
+    }
+
+    fn levels(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.register(IntGaugeVec::new(Opts::new(name, help).namespace(NAMESPACE), labels))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        let opts = HistogramOpts::new(name, help).namespace(NAMESPACE).buckets(buckets.to_vec());
+        self.register(HistogramVec::new(opts, labels))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        let opts = HistogramOpts::new(name, help).namespace(NAMESPACE).buckets(buckets.to_vec());
+        self.register(Histogram::with_opts(opts))
+    }
+}
+
+impl Meter {
+    /// Declares every family.
+    pub fn new(router_version: &str) -> Self {
+        let f = Families { registry: Registry::new() };
+        let level = |name, help| f.register(IntGauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)));
+        let gauge = |name, help| f.register(Gauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)));
+        let count = |name, help| f.register(IntCounter::with_opts(Opts::new(name, help).namespace(NAMESPACE)));
+        let by_expert = ["expert", "streaming"];
+        let meter = Self {
+            requests: f.counters("requests_total", "Requests by how they ended.", &["endpoint", "expert", "outcome"]),
+            request_duration: f.histograms("request_duration_seconds", "From the first byte of a request to the last of its answer.", &by_expert, &SLOW),
+            time_to_first_token: f.histograms("time_to_first_token_seconds", "Until the first meaningful byte of an answer.", &by_expert, &SLOW),
+            time_per_output_token: f.histograms("time_per_output_token_seconds", "Between the tokens of an answer, mean per request.", &by_expert, &SLOW),
+            overhead: f.histogram("overhead_seconds", "Gateway time of a request: total less client and upstream.", &FAST),
+            in_flight: f.levels("in_flight_requests", "Requests being answered.", &["expert"]),
+            route_decisions: f.counters("route_decisions_total", "Routing decisions.", &["domain", "expert", "reason"]),
+            route_duration: f.histogram("route_duration_seconds", "Time of a classification.", &FAST),
+            route_confidence: f.histogram("route_confidence", "Probability of the likeliest domain.", &SHARE),
+            route_ood_score: f.histogram("route_ood_score", "How unlike anything known a prompt is, 0 to 1.", &SHARE),
+            upstream_attempts: f.counters("upstream_attempts_total", "Calls to endpoints by how they ended.", &["expert", "endpoint", "outcome"]),
+            fallbacks: f.counters("fallbacks_total", "Requests that went on to the next candidate.", &["from", "to", "reason"]),
+            tokens: f.counters("tokens_total", "Tokens; cached_input is part of input, reasoning part of output.", &["expert", "kind"]),
+            cost: f.floats("cost_usd_total", "Cost of tokens, USD.", &["expert", "kind"]),
+            baseline_cost: f.floats("baseline_cost_usd_total", "What the same tokens would have cost at the fallback, USD.", &["expert"]),
+            saved: f.gauges("saved_usd", "Baseline less all cost so far, USD; retries can make it fall.", &["expert"]),
+            hosting: f.gauges("hosting_usd_per_hour", "What a self-hosted expert costs, used or not, USD.", &["expert"]),
+            unpriced: f.counters("unpriced_requests_total", "Answers of an expert without a price: their cost is in no sum.", &["expert"]),
+            usage_missing: f.counters("usage_missing_total", "Answers whose upstream sent no usage: their tokens are estimates.", &["expert"]),
+            reload_success: level("config_last_reload_success", "Whether the last reload of the configuration worked, 1 or 0."),
+            reload_timestamp: gauge("config_last_reload_timestamp_seconds", "When the running configuration was loaded, Unix time."),
+            config_info: f.levels("config_info", "The running configuration.", &["hash"]),
+            build_info: f.levels("build_info", "This build.", &["version", "router_version"]),
+            log_dropped: count("decision_log_dropped_total", "Decision records that could not be written because the log stood still."),
+            stale_connections: f.counters("stale_connections_total", "Idle upstream connections that had died and were replaced.", &["expert"]),
+            connections: level("client_connections", "Open client connections."),
+            process: process::Process::new(&f.registry),
+            registry: f.registry,
+        };
+        meter.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), router_version]).set(1);
+        meter
+    }
+
+    /// The handles of an expert; the same series for the same name, over reloads.
+    pub fn expert(&self, name: &str) -> ExpertMeter {
+        let tokens = |kind| self.tokens.with_label_values(&[name, kind]);
+        ExpertMeter {
+            requests: Default::default(),
+            duration: Default::default(),
+            first_token: Default::default(),
+            per_token: Default::default(),
+            in_flight: self.in_flight.with_label_values(&[name]),
+            tokens: [tokens("input"), tokens("cached_input"), tokens("output"), tokens("reasoning")],
+            served: self.cost.with_label_values(&[name, "served"]),
+            retried: self.cost.with_label_values(&[name, "retried"]),
+            baseline: self.baseline_cost.with_label_values(&[name]),
+            saved: self.saved.with_label_values(&[name]),
+            unpriced: self.unpriced.with_label_values(&[name]),
+            usage_missing: self.usage_missing.with_label_values(&[name]),
+            name: name.to_owned(),
+        }
+    }
+
+    /// Counts a request that an expert ended.
+    pub fn ended(&self, expert: &ExpertMeter, dialect: usize, outcome: Outcome) {
+        expert.requests[dialect][outcome as usize]
+            .get_or_init(|| {
+                let labels = [Dialect::ALL[dialect].path(), expert.name.as_str(), outcome.as_str()];
+                self.requests.with_label_values(&labels)
+            })
+            .inc();
+    }
+
+    /// Observes the times of an answer; `per_token` where it had more than one token.
+    pub fn timed(&self, expert: &ExpertMeter, streaming: bool, total: Duration, first_token: Option<Duration>, per_token: Option<f64>) {
+        let observe = |family: &HistogramVec, cells: &[OnceLock<Histogram>; 2], seconds: f64| {
+            let label = if streaming { "true" } else { "false" };
+            let cell = &cells[usize::from(streaming)];
+            cell.get_or_init(|| family.with_label_values(&[expert.name.as_str(), label])).observe(seconds);
+        };
+        observe(&self.request_duration, &expert.duration, total.as_secs_f64());
+        if let Some(first) = first_token {
+            observe(&self.time_to_first_token, &expert.first_token, first.as_secs_f64());
+        }
+        if let Some(seconds) = per_token {
+            observe(&self.time_per_output_token, &expert.per_token, seconds);
+        }
+    }
+
+    /// The text exposition.
+    pub fn render(&self) -> Vec<u8> {
+        self.process.refresh();
+        let mut text = Vec::with_capacity(64 * 1024);
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics could not be written");
+        }
+        text
+    }
+}
+
+mod process {
+    //! What Prometheus's client libraries say of their process, read from /proc at each scrape.
+
+    use prometheus::{Gauge, IntGauge, Opts, Registry};
+
+    /// Ticks a second in /proc/self/stat: 100 on every Linux that Rust supports.
+    const TICKS: f64 = 100.0;
+    const PAGE: i64 = 4096;
+
+    #[derive(Debug)]
+    pub(super) struct Process {
+        cpu: prometheus::Counter,
+        resident: IntGauge,
+        virtual_bytes: IntGauge,
+        open_fds: IntGauge,
+        start: Gauge,
+        threads: IntGauge,
+    }
+
+    impl Process {
+        pub(super) fn new(registry: &Registry) -> Self {
+            let gauge = |name: &str, help: &str| {
+                let gauge = IntGauge::with_opts(Opts::new(name, help)).unwrap_or_else(|e| unreachable!("{name}: {e}"));
+                register(registry, gauge.clone());
+                gauge
+            };
+            let start = Gauge::with_opts(Opts::new("process_start_time_seconds", "Start time of the process, Unix time."));
+            let start = start.unwrap_or_else(|e| unreachable!("{e}"));
+            register(registry, start.clone());
+            let cpu = prometheus::Counter::with_opts(Opts::new("process_cpu_seconds_total", "User and system CPU time."));
+            let cpu = cpu.unwrap_or_else(|e| unreachable!("{e}"));
+            register(registry, cpu.clone());
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            start.set(now.as_secs_f64());
+            Self {
+                cpu,
+                resident: gauge("process_resident_memory_bytes", "Resident memory."),
+                virtual_bytes: gauge("process_virtual_memory_bytes", "Virtual memory."),
+                open_fds: gauge("process_open_fds", "Open file descriptors."),
+                threads: gauge("process_threads", "Threads."),
+                start,
+            }
+        }
+
+        pub(super) fn refresh(&self) {
+            let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return };
+            let Some((_, rest)) = stat.rsplit_once(") ") else { return };
+            let fields: Vec<i64> = rest.split(' ').map(|f| f.parse().unwrap_or(0)).collect();
+            let at = |field: usize| fields.get(field - 3).copied().unwrap_or(0);
+            let cpu = (at(14) + at(15)) as f64 / TICKS;
+            self.cpu.inc_by((cpu - self.cpu.get()).max(0.0));
+            self.threads.set(at(20));
+            self.virtual_bytes.set(at(23));
+            self.resident.set(at(24) * PAGE);
+            self.open_fds.set(std::fs::read_dir("/proc/self/fd").map_or(0, |dir| dir.count() as i64));
+            let _ = &self.start;
+        }
+    }
+
+    fn register<C: prometheus::core::Collector + 'static>(registry: &Registry, collector: C) {
+        if let Err(error) = registry.register(Box::new(collector)) {
+            unreachable!("a metric is declared twice: {error}");
+        }
+    }
+}

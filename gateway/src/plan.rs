@@ -1,0 +1,268 @@
+//! From a request to an ordered list of experts: scores, constraints, policy, conversation. No I/O; what it reads
+//! of the world is in its arguments.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::HeaderMap;
+
+use crate::api::Dialect;
+use crate::ask::Ask;
+use crate::auth::Caller;
+use crate::classify::{Verdict, classify};
+use crate::config::fault_suggestion as suggestion;
+use crate::constraint::{Capabilities, Constraints, WhyNot};
+use crate::error::Failure;
+use crate::policy::{Candidate, Choice, Evidence};
+use crate::price::MicroUsd;
+use crate::record::{Decision, Features, Reason, Stand};
+use crate::session::{Hold, SessionId, Sessions};
+use crate::state::{Selector, Snapshot};
+use crate::text::{self, Routable};
+use crate::usage::Usage;
+
+/// Length of an answer where the request does not bound it, tokens.
+const EXPECTED_OUTPUT: u64 = 256;
+
+/// What the caller asked of routing, in `model` and headers.
+#[derive(Debug)]
+pub struct Wish<'h> {
+    /// Who decides.
+    pub selector: Selector,
+    /// The expert was forced by header.
+    pub forced: bool,
+    /// Position of the policy whose `require` holds.
+    pub policy: usize,
+    /// Tags asked for by header; they only tighten.
+    pub require: Vec<String>,
+    /// The conversation's name, by header.
+    pub session: Option<&'h str>,
+}
+
+/// A decision, and what must hold on its way.
+#[derive(Debug)]
+pub struct Plan {
+    /// The decision.
+    pub decision: Decision,
+    /// What every candidate must fulfil.
+    pub constraints: Constraints,
+    /// The conversation, to remember who answered.
+    pub session: Option<SessionId>,
+}
+
+impl<'h> Wish<'h> {
+    /// Reads `model` and the `x-mixgate-*` headers, and holds them against the tenant's allow-lists.
+    pub fn read(snapshot: &Snapshot, caller: Caller, headers: &'h HeaderMap, model: &str) -> Result<Self, Failure> {
+        let mut selector = select(snapshot, model)?;
+        let mut forced = false;
+        let mut policy = snapshot.default_policy;
+        if let Selector::Policy(named) = selector {
+            policy = named;
+        }
+        if let Some(name) = text_header(headers, "x-mixgate-policy")? {
+            let known = snapshot.policies.iter().map(|p| p.name.as_str());
+            let unknown = || Failure::InvalidValue("x-mixgate-policy", format!("no policy `{name}`; {}", suggestion(name, known.clone())));
+            policy = snapshot.policy_named(name).ok_or_else(unknown)?;
+            if matches!(selector, Selector::Policy(_)) {
+                selector = Selector::Policy(policy);
+            }
+        }
+        if let Some(name) = text_header(headers, "x-mixgate-expert")? {
+            selector = Selector::Expert(snapshot.expert_named(name).ok_or_else(|| not_found(snapshot, name))?);
+            forced = true;
+        }
+        let require = text_header(headers, "x-mixgate-require")?.unwrap_or_default();
+        let require = require.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect();
+        let wish = Self { selector, forced, policy, require, session: text_header(headers, "x-mixgate-session")? };
+        wish.check_allowed(snapshot, caller)?;
+        Ok(wish)
+    }
+
+    fn check_allowed(&self, snapshot: &Snapshot, caller: Caller) -> Result<(), Failure> {
+        let Some(tenant) = caller.0.map(|index| &snapshot.tenants[index]) else { return Ok(()) };
+        if let Selector::Expert(index) = self.selector
+            && tenant.experts.as_ref().is_some_and(|list| !list.contains(&index))
+        {
+            return Err(Failure::ModelNotAllowed(format!("the model `{}`", snapshot.experts[index].name)));
+        }
+        let uses_policy = matches!(self.selector, Selector::Policy(_));
+        if uses_policy && tenant.policies.as_ref().is_some_and(|list| !list.contains(&self.policy)) {
+            return Err(Failure::ModelNotAllowed(format!("the policy `{}`", snapshot.policies[self.policy].name)));
+        }
+        Ok(())
+    }
+}
+
+fn select(snapshot: &Snapshot, model: &str) -> Result<Selector, Failure> {
+    snapshot.selectors.get(model).copied().ok_or_else(|| not_found(snapshot, model))
+}
+
+/// The 404 of a model, with the names that are near.
+pub fn not_found(snapshot: &Snapshot, model: &str) -> Failure {
+    let shown: String = model.chars().take(100).collect();
+    let near = suggestion(&shown, snapshot.selectors.keys().map(String::as_str));
+    Failure::ModelNotFound { model: shown, near }
+}
+
+fn text_header<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Failure> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| Failure::InvalidValue(name, "must be plain text".to_owned()))?;
+    Ok(Some(text.trim()).filter(|t| !t.is_empty()))
+}
+
+/// Decides where a request goes. `sessions` is `None` for a dry run.
+pub fn plan(snapshot: &Arc<Snapshot>, sessions: Option<&Sessions>, caller: Caller, wish: &Wish<'_>, ask: &Ask<'_>, dialect: Dialect) -> Result<Plan, Failure> {
+    let routed_text = if dialect == Dialect::Embeddings { Routable::default() } else { text::routable(ask) };
+    let (verdict, took) = judge(snapshot, dialect, &routed_text);
+    let scores = verdict.as_ref().and_then(Verdict::scores);
+    let mut constraints = Constraints::gather(snapshot, caller, scores.map(router_model::Scores::domains), wish.policy, &wish.require);
+    constraints.needs = ask.needs;
+    constraints.tokens = ask.tokens_estimated + ask.max_output.unwrap_or(0);
+    if let Selector::Expert(index) = wish.selector {
+        constraints.named = Some(index);
+    }
+    let candidates = candidates(snapshot, ask, scores.map(router_model::Scores::domains), &constraints);
+    let evidence = scores.map(|s| Evidence { domains: s.domains(), top: s.top().0, confidence: s.top().1 });
+    let mut session = None;
+    let choice = match wish.selector {
+        Selector::Expert(index) => named(snapshot, index, wish.forced, dialect, &candidates)?,
+        Selector::Policy(_) if dialect == Dialect::Embeddings => {
+            let what = "embeddings of two models cannot be compared: name the model";
+            return Err(Failure::InvalidValue("model", what.to_owned()));
+        }
+        Selector::Policy(policy) => {
+            let choice = snapshot.policies[policy].policy.choose(&candidates, evidence, snapshot.fallback);
+            let choice = told_apart(choice, verdict.as_ref());
+            let known = sessions.map(|s| (s, s.identify(caller, wish.session, ask, &routed_text)));
+            session = known.map(|(_, (id, _))| id);
+            let last = known.and_then(|(s, (id, hold))| Some((seat(snapshot, s, id, hold)?, hold)));
+            stay(choice, last, &candidates, snapshot.fallback)
+        }
+    };
+    if choice.order.is_empty() {
+        return Err(nobody(&candidates));
+    }
+    let features = features(ask, &routed_text);
+    let stands = candidates.into_iter().map(|c| Stand { score: c.quality, cost: c.cost, why_not: c.why_not }).collect();
+    let decision = Decision {
+        snapshot: Arc::clone(snapshot),
+        policy: wish.policy,
+        scores: scores.copied(),
+        reason: choice.reason,
+        candidates: stands,
+        features,
+        attribution: Vec::new(),
+        text: snapshot.keeps_content().then_some(routed_text.text),
+        route_micros: took.as_micros() as u64,
+        order: choice.order,
+    };
+    Ok(Plan { decision, constraints, session })
+}
+
+/// Asks the router model; embeddings have no domain.
+fn judge(snapshot: &Snapshot, dialect: Dialect, text: &Routable) -> (Option<Verdict>, std::time::Duration) {
+    if dialect == Dialect::Embeddings {
+        return (None, std::time::Duration::ZERO);
+    }
+    let (verdict, took) = classify(&*snapshot.classifier, &text.text, snapshot.deadline);
+    (Some(verdict), took)
+}
+
+fn candidates<'s>(snapshot: &'s Snapshot, ask: &Ask<'_>, domains: Option<&[f32]>, constraints: &Constraints) -> Vec<Candidate<'s>> {
+    snapshot
+        .experts
+        .iter()
+        .map(|expert| {
+            let output = ask.max_output.unwrap_or(EXPECTED_OUTPUT).min(EXPECTED_OUTPUT);
+            let usage = Usage { input: ask.tokens_estimated, output: output * u64::from(ask.choices), ..Usage::default() };
+            Candidate {
+                expert,
+                quality: domains.map_or(0.0, |d| expert.expected_quality(d)),
+                cost: expert.price.map(|p| p.cost(&usage)),
+                why_not: constraints.check(expert).err(),
+            }
+        })
+        .collect()
+}
+
+/// A named expert, and behind it the fallback; an embedding has no stand-in.
+fn named(snapshot: &Snapshot, index: usize, forced: bool, dialect: Dialect, candidates: &[Candidate<'_>]) -> Result<Choice, Failure> {
+    let name = &snapshot.experts[index].name;
+    match &candidates[index].why_not {
+        Some(WhyNot::NotAllowed) => return Err(Failure::ModelNotAllowed(format!("the model `{name}`"))),
+        Some(why) => return Err(Failure::NoEligibleExpert(format!("{name}: {why}"))),
+        None => {}
+    }
+    let mut order = vec![index];
+    let fallback = snapshot.fallback;
+    if fallback != index && dialect != Dialect::Embeddings && candidates[fallback].why_not.is_none() {
+        order.push(fallback);
+    }
+    Ok(Choice { order, reason: if forced { Reason::Forced } else { Reason::Pinned } })
+}
+
+/// A missed deadline is another reason than a failure.
+fn told_apart(choice: Choice, verdict: Option<&Verdict>) -> Choice {
+    let deadline = matches!(verdict, Some(Verdict::Deadline)) && choice.reason == Reason::RouterError;
+    Choice { reason: if deadline { Reason::Deadline } else { choice.reason }, ..choice }
+}
+
+/// The expert that has this conversation.
+fn seat(snapshot: &Snapshot, sessions: &Sessions, id: SessionId, hold: Hold) -> Option<usize> {
+    if hold == Hold::Opens {
+        return None;
+    }
+    let name = sessions.last_expert(id, Instant::now(), snapshot.config.sessions.idle.0)?;
+    snapshot.experts.iter().position(|e| *e.name == *name)
+}
+
+/// Keeps a conversation with its expert: always in a tool loop or a «continue», else while it is good enough.
+fn stay(choice: Choice, last: Option<(usize, Hold)>, candidates: &[Candidate<'_>], fallback: usize) -> Choice {
+    let Some((index, hold)) = last else { return choice };
+    let eligible = candidates[index].why_not.is_none();
+    let keeps = eligible && (hold == Hold::Always || choice.order.contains(&index));
+    if !keeps || choice.order.first() == Some(&index) {
+        let reason = if keeps && hold == Hold::Always { Reason::Sticky } else { choice.reason };
+        return Choice { reason, ..choice };
+    }
+    let mut order = vec![index];
+    order.extend(choice.order.iter().copied().filter(|i| *i != index));
+    if candidates[fallback].why_not.is_none() && !order.contains(&fallback) {
+        order.push(fallback);
+    }
+    Choice { order, reason: Reason::Sticky }
+}
+
+/// Why nobody is left: the request is too long for everyone, or the constraints, one line per expert.
+fn nobody(candidates: &[Candidate<'_>]) -> Failure {
+    let windows = candidates.iter().map(|c| match &c.why_not {
+        Some(WhyNot::Context { tokens, window }) => Some((*tokens, *window)),
+        _ => None,
+    });
+    let all: Option<Vec<(u64, u64)>> = windows.collect();
+    if let Some(&(tokens, window)) = all.as_ref().and_then(|list| list.iter().max_by_key(|(_, window)| *window)) {
+        return Failure::ContextLengthExceeded { tokens, window };
+    }
+    let why: Vec<String> = candidates
+        .iter()
+        .filter_map(|c| Some(format!("{}: {}", c.expert.name, c.why_not.as_ref()?)))
+        .take(8)
+        .collect();
+    Failure::NoEligibleExpert(why.join("; "))
+}
+
+fn features(ask: &Ask<'_>, text: &Routable) -> Features {
+    Features {
+        chars: text.text.chars().count(),
+        tokens_estimated: ask.tokens_estimated,
+        turns: text.turns,
+        has_tools: ask.needs.has(Capabilities::TOOLS),
+        has_images: ask.needs.has(Capabilities::VISION),
+        language: text::script(&text.text),
+    }
+}
+
+/// Expected cost of a request for an expert, for people.
+pub fn cost_text(cost: Option<MicroUsd>) -> String {
+    cost.map_or_else(|| "unpriced".to_owned(), |c| format!("${c}"))
+}

@@ -1,0 +1,135 @@
+//! The cheapest expert whose expected quality, over the distribution of domains, is within a tolerance of the
+//! fallback's.
+//!
+//! Behind it in the order come the other experts within the tolerance, cheapest first, and the fallback. An
+//! expert under the tolerance is never tried, however much fails, while the fallback may be.
+
+use super::{Candidate, Choice, Evidence, Policy};
+use crate::record::Reason;
+
+/// The policy and its dials.
+#[derive(Debug, Clone, Copy)]
+pub struct Tolerance {
+    /// How far below the fallback's an expected quality may be, 0 to 1.
+    pub tolerance: f32,
+    /// Below this probability of the likeliest domain the fallback leads.
+    pub min_confidence: f32,
+}
+
+impl Policy for Tolerance {
+    fn choose(&self, candidates: &[Candidate<'_>], evidence: Option<Evidence<'_>>, fallback: usize) -> Choice {
+        let Some(evidence) = evidence else {
+            return with_fallback_first(candidates, fallback, Reason::RouterError);
+        };
+        if evidence.confidence < self.min_confidence {
+            return with_fallback_first(candidates, fallback, Reason::LowConfidence);
+        }
+        let good = self.good_enough(candidates, evidence, fallback);
+        let mut order: Vec<usize> = good.iter().copied().filter(|i| candidates[*i].why_not.is_none()).collect();
+        let fallback_in = candidates[fallback].why_not.is_none();
+        if fallback_in && !order.contains(&fallback) {
+            order.push(fallback);
+        }
+        if order.is_empty() {
+            return with_fallback_first(candidates, fallback, Reason::Ineligible);
+        }
+        let unconstrained = good.first().copied().unwrap_or(fallback);
+        let reason = if order[0] == unconstrained { Reason::Routed } else { Reason::Ineligible };
+        Choice { order, reason }
+    }
+
+    fn describe(&self) -> String {
+        format!("tolerance {}", self.tolerance)
+    }
+}
+
+impl Tolerance {
+    /// Experts within the tolerance, cheapest first, whether they may take the request or not.
+    fn good_enough(&self, candidates: &[Candidate<'_>], evidence: Evidence<'_>, fallback: usize) -> Vec<usize> {
+        let floor = candidates[fallback].quality - self.tolerance;
+        let knows = |c: &Candidate<'_>| c.expert.quality.get(evidence.top).is_some_and(Option::is_some);
+        let mut good: Vec<usize> = (0..candidates.len())
+            .filter(|i| *i == fallback || (knows(&candidates[*i]) && candidates[*i].quality >= floor))
+            .collect();
+        let cost = |i: usize| candidates[i].cost.map_or(i64::MAX, |c| c.0);
+        good.sort_by(|a, b| cost(*a).cmp(&cost(*b)).then(candidates[*b].quality.total_cmp(&candidates[*a].quality)));
+        if let Some(at) = good.iter().position(|i| *i == fallback) {
+            good.truncate(at + 1);
+        }
+        good
+    }
+}
+
+/// The fallback, or where it is shut out whoever may, best expected quality first.
+fn with_fallback_first(candidates: &[Candidate<'_>], fallback: usize, reason: Reason) -> Choice {
+    if candidates[fallback].why_not.is_none() {
+        return Choice { order: vec![fallback], reason };
+    }
+    let mut order: Vec<usize> = (0..candidates.len()).filter(|i| candidates[*i].why_not.is_none()).collect();
+    order.sort_by(|a, b| candidates[*b].quality.total_cmp(&candidates[*a].quality));
+    Choice { order, reason: if reason == Reason::RouterError { reason } else { Reason::Ineligible } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::constraint::WhyNot;
+    use crate::expert::Expert;
+    use crate::price::MicroUsd;
+    use crate::state::tests::expert;
+
+    const FALLBACK: usize = 2;
+
+    /// Two experts and the fallback: qualities for one domain, expected costs.
+    fn experts() -> Vec<Expert> {
+        vec![expert(0, "small", &[Some(0.80)]), expert(1, "middle", &[Some(0.92)]), expert(2, "large", &[Some(0.95)])]
+    }
+
+    fn choose(tolerance: f32, confidence: f32, shut: &[usize]) -> Choice {
+        let experts = experts();
+        let costs = [1, 5, 100];
+        let candidates: Vec<Candidate<'_>> = experts
+            .iter()
+            .map(|expert| Candidate {
+                expert,
+                quality: expert.expected_quality(&[1.0]),
+                cost: Some(MicroUsd(costs[expert.index])),
+                why_not: shut.contains(&expert.index).then_some(WhyNot::NotAllowed),
+            })
+            .collect();
+        let evidence = Evidence { domains: &[1.0], top: 0, confidence };
+        Tolerance { tolerance, min_confidence: 0.4 }.choose(&candidates, Some(evidence), FALLBACK)
+    }
+
+    #[test]
+    fn the_cheapest_within_the_tolerance_leads_and_the_fallback_ends() {
+        assert_eq!(choose(0.05, 0.9, &[]), Choice { order: vec![1, 2], reason: Reason::Routed });
+        assert_eq!(choose(0.20, 0.9, &[]), Choice { order: vec![0, 1, 2], reason: Reason::Routed });
+        assert_eq!(choose(0.00, 0.9, &[]), Choice { order: vec![2], reason: Reason::Routed });
+    }
+
+    #[test]
+    fn an_unsure_router_means_the_fallback_alone() {
+        assert_eq!(choose(0.20, 0.39, &[]), Choice { order: vec![2], reason: Reason::LowConfidence });
+    }
+
+    #[test]
+    fn who_was_shut_out_is_why_another_leads() {
+        assert_eq!(choose(0.20, 0.9, &[0]), Choice { order: vec![1, 2], reason: Reason::Ineligible });
+        assert_eq!(choose(0.05, 0.9, &[1]), Choice { order: vec![2], reason: Reason::Ineligible });
+        assert_eq!(choose(0.05, 0.9, &[1, 2]), Choice { order: vec![0], reason: Reason::Ineligible });
+        assert_eq!(choose(0.05, 0.9, &[0, 1, 2]).order, Vec::<usize>::new());
+    }
+
+    #[test]
+    fn an_expert_without_a_figure_for_the_domain_is_never_chosen() {
+        let experts = [expert(0, "small", &[None, Some(1.0)]), expert(1, "large", &[Some(0.5), Some(0.5)])];
+        let candidates: Vec<Candidate<'_>> = experts
+            .iter()
+            .map(|expert| Candidate { expert, quality: 0.9, cost: Some(MicroUsd(0)), why_not: None })
+            .collect();
+        let evidence = Evidence { domains: &[0.6, 0.4], top: 0, confidence: 0.6 };
+        let choice = Tolerance { tolerance: 1.0, min_confidence: 0.0 }.choose(&candidates, Some(evidence), 1);
+        assert_eq!(choice.order, [1]);
+    }
+}

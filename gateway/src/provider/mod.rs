@@ -1,0 +1,65 @@
+//! Codecs for upstreams, without I/O: what a request and an answer look like on the wire of a provider.
+//!
+//! To add one: a file with `impl Provider`, a variant in the configuration, one line in [`of`].
+
+mod openai;
+
+use http::{HeaderValue, header::HeaderName};
+
+use crate::api::Dialect;
+use crate::config::written::ProviderName;
+use crate::usage::Usage;
+
+/// What one event of a stream says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventFacts {
+    /// The end marker.
+    pub done: bool,
+    /// The upstream's error, in its words.
+    pub error: Option<String>,
+    /// It carries something a client waits for: text, a tool call, a finish.
+    pub meaningful: bool,
+    /// Choices that finished in it: bit by index.
+    pub finished: u128,
+    /// Tokens it reports.
+    pub usage: Option<Usage>,
+    /// It is only there because usage was asked for: no choices, just usage.
+    pub only_usage: bool,
+    /// Bytes of text in it.
+    pub text_bytes: usize,
+}
+
+/// What a whole answer says.
+#[expect(missing_docs, reason = "the line of each variant says what its fields are")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnswerFacts {
+    /// It is one, with the tokens it reports and the bytes of its texts.
+    Good { usage: Option<Usage>, text_bytes: usize },
+    /// It is none: why.
+    Bad(&'static str),
+}
+
+/// The wire of a provider. Sync and pure.
+pub trait Provider: Send + Sync + std::fmt::Debug {
+    /// The path below the endpoint's prefix, with its leading slash.
+    fn path(&self, dialect: Dialect) -> &'static str;
+
+    /// The header that carries a key; its value is marked sensitive.
+    fn authorization(&self, key: &str) -> Option<(HeaderName, HeaderValue)>;
+
+    /// Looks at an event's data. `thorough`: everything; otherwise just enough to relay and count, by scanning.
+    fn event(&self, data: &[u8], thorough: bool) -> EventFacts;
+
+    /// Looks at a whole answer.
+    fn answer(&self, dialect: Dialect, body: &[u8]) -> AnswerFacts;
+
+    /// Whether an error of status 404 or 400 means that the model is not there: the operator's fault.
+    fn is_unknown_model(&self, body: &[u8]) -> bool;
+}
+
+/// The codec of a configured provider.
+pub fn of(name: ProviderName) -> &'static dyn Provider {
+    match name {
+        ProviderName::Openai => &openai::OpenAi,
+    }
+}

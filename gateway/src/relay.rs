@@ -1,0 +1,269 @@
+//! An upstream's answer on its way to the client: frames by reference count, watched as they pass.
+//!
+//! Pull, not push: no task and no channel lie in between, so a slow client slows the upstream, and a client that
+//! leaves drops this and with it the upstream's connection. One timer serves three clocks (silence, total,
+//! keep-alive); it is not reset for every frame, only looked at again when it rings.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::body::Cut;
+use crate::error;
+use crate::expert::Lease;
+use crate::expert::endpoint::Busy;
+use crate::record::{Outcome, Record};
+use crate::upstream::Back;
+use crate::watch::Watch;
+
+/// What sits at an endpoint while an answer passes: the expert's place and the endpoint's load.
+#[derive(Debug)]
+pub struct Held {
+    /// Place at the expert.
+    pub lease: Lease,
+    /// Load of the endpoint.
+    pub busy: Busy,
+}
+
+/// A committed answer.
+#[derive(Debug)]
+pub struct Relay {
+    upstream: Option<(Incoming, Back)>,
+    queue: VecDeque<Bytes>,
+    /// `None`: not a stream of events, too large to be held.
+    watch: Option<Watch>,
+    clocks: Clocks,
+    record: Arc<Record>,
+    attempt: Attempted,
+    prompt_tokens: u64,
+    settled: bool,
+    _held: Held,
+}
+
+/// The attempt in the record that this answer belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempted {
+    /// Its position there.
+    pub index: usize,
+    /// When it began.
+    pub started: Instant,
+}
+
+/// Time limits of a committed answer.
+#[derive(Debug)]
+pub struct Clocks {
+    idle: Duration,
+    total_at: Instant,
+    keep_alive: Option<Duration>,
+    last_data: Instant,
+    last_sent: Instant,
+    alarm: Pin<Box<Sleep>>,
+}
+
+/// What a clock says.
+enum Ring {
+    Idle,
+    Total,
+    KeepAlive,
+}
+
+impl Clocks {
+    /// `keep_alive` only for streams.
+    pub fn new(idle: Duration, total_at: Instant, keep_alive: Option<Duration>) -> Self {
+        let now = Instant::now();
+        let mut clocks =
+            Self { idle, total_at, keep_alive, last_data: now, last_sent: now, alarm: Box::pin(sleep_until(now)) };
+        clocks.rearm();
+        clocks
+    }
+
+    fn next(&self) -> Instant {
+        let silence = (self.last_data + self.idle).min(self.total_at);
+        self.keep_alive.map_or(silence, |every| silence.min(self.last_sent + every))
+    }
+
+    fn rearm(&mut self) {
+        let next = self.next();
+        self.alarm.as_mut().reset(next);
+    }
+
+    /// What rang; `None`: nothing yet, and the task will be woken.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Ring> {
+        while self.alarm.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if now >= self.total_at {
+                return Some(Ring::Total);
+            }
+            if now >= self.last_data + self.idle {
+                return Some(Ring::Idle);
+            }
+            if self.keep_alive.is_some_and(|every| now >= self.last_sent + every) {
+                self.last_sent = now;
+                self.rearm();
+                return Some(Ring::KeepAlive);
+            }
+            self.rearm();
+        }
+        None
+    }
+}
+
+/// Parts of a relay.
+pub struct Parts {
+    /// What is still to come.
+    pub upstream: Option<(Incoming, Back)>,
+    /// What came before the commit.
+    pub queue: VecDeque<Bytes>,
+    /// The watcher of a stream of events.
+    pub watch: Option<Watch>,
+    /// Its time limits.
+    pub clocks: Clocks,
+    /// Places it takes.
+    pub held: Held,
+    /// Prompt tokens, estimated, where the upstream sends no usage.
+    pub prompt_tokens: u64,
+}
+
+impl Relay {
+    /// Commits an answer.
+    pub fn new(parts: Parts, record: Arc<Record>, attempt: Attempted) -> Self {
+        let Parts { upstream, queue, watch, clocks, held, prompt_tokens } = parts;
+        Self { upstream, queue, watch, clocks, record, attempt, prompt_tokens, settled: false, _held: held }
+    }
+
+    /// The next bytes for the client.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
+        loop {
+            if let Some(bytes) = self.queue.pop_front() {
+                return Poll::Ready(Some(Ok(bytes)));
+            }
+            let Some((upstream, _)) = &mut self.upstream else { return Poll::Ready(None) };
+            match Pin::new(upstream).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.take(data);
+                    }
+                }
+                Poll::Ready(Some(Err(_))) => return self.ended_early(Outcome::UpstreamError, "broke off"),
+                Poll::Ready(None) => match self.ended() {
+                    Some(cut) => return cut,
+                    None => continue,
+                },
+                Poll::Pending => match self.clocks.poll(cx) {
+                    None => return Poll::Pending,
+                    Some(Ring::KeepAlive) => self.keep_alive(),
+                    Some(Ring::Idle) => return self.ended_early(Outcome::Timeout, "fell silent"),
+                    Some(Ring::Total) => return self.ended_early(Outcome::Timeout, "took too long"),
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, data: Bytes) {
+        let now = Instant::now();
+        self.clocks.last_sent = now;
+        match &mut self.watch {
+            Some(watch) => {
+                if watch.take(&data, &mut self.queue) {
+                    self.clocks.last_data = now;
+                }
+            }
+            None => {
+                self.clocks.last_data = now;
+                self.queue.push_back(data);
+            }
+        }
+    }
+
+    fn keep_alive(&mut self) {
+        if self.watch.as_ref().is_some_and(Watch::between_events) {
+            self.queue.push_back(Bytes::from_static(b": keep-alive\n\n"));
+        }
+    }
+
+    /// The upstream's clean end; what the client hears if it was none.
+    fn ended(&mut self) -> Option<Poll<Option<Result<Bytes, Cut>>>> {
+        if self.watch.as_ref().is_some_and(|w| !w.is_complete() && w.error.is_none()) {
+            return Some(self.ended_early(Outcome::UpstreamError, "ended its stream before its end"));
+        }
+        self.queue.extend(self.watch.as_mut().and_then(Watch::release));
+        if let Some((_, back)) = self.upstream.take() {
+            back.give();
+        }
+        let outcome = if self.watch.as_ref().is_some_and(|w| w.error.is_some()) { Outcome::UpstreamError } else { Outcome::Ok };
+        self.settle(outcome);
+        None
+    }
+
+    /// The upstream was cut or is given up; whoever waits is told in the stream, or by a broken connection.
+    fn ended_early(&mut self, outcome: Outcome, what: &str) -> Poll<Option<Result<Bytes, Cut>>> {
+        self.upstream = None;
+        let Some(watch) = &mut self.watch else {
+            self.settle(outcome);
+            return Poll::Ready(Some(Err(Cut)));
+        };
+        let mid_event = !watch.between_events();
+        self.queue.extend(watch.release());
+        if watch.is_complete() {
+            self.settle(Outcome::Ok);
+        } else {
+            let code = if outcome == Outcome::Timeout { "upstream_timeout" } else { "upstream_incomplete" };
+            self.queue.push_back(error_event(what, code, mid_event));
+            self.settle(outcome);
+        }
+        match self.queue.pop_front() {
+            Some(bytes) => Poll::Ready(Some(Ok(bytes))),
+            None => Poll::Ready(None),
+        }
+    }
+
+    /// Writes down what was seen; once.
+    fn settle(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        let mut facts = self.record.facts();
+        if outcome != Outcome::Ok {
+            facts.outcome = Some(outcome);
+        }
+        if let Some(watch) = &self.watch {
+            facts.usage = Some(watch.usage(self.prompt_tokens));
+        }
+        if let Some(attempt) = facts.attempts.get_mut(self.attempt.index) {
+            attempt.millis = self.attempt.started.elapsed().as_secs_f64() * 1e3;
+            attempt.outcome = match outcome {
+                Outcome::Ok => "ok",
+                Outcome::Timeout => "timeout",
+                Outcome::Cancelled => "cancelled",
+                _ => "incomplete",
+            };
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let whole = self.watch.as_ref().is_some_and(Watch::is_complete);
+        self.settle(if whole { Outcome::Ok } else { Outcome::Cancelled });
+    }
+}
+
+fn error_event(what: &str, code: &str, mid_event: bool) -> Bytes {
+    let message = format!("the answer is incomplete: the upstream {what}");
+    let json = error::object(&message, "upstream_error", None, code);
+    let mut event = Vec::with_capacity(json.len() + 12);
+    if mid_event {
+        event.extend_from_slice(b"\n\n");
+    }
+    event.extend_from_slice(b"data: ");
+    event.extend_from_slice(&json);
+    event.extend_from_slice(b"\n\n");
+    Bytes::from(event)
+}

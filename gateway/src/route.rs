@@ -1,0 +1,232 @@
+//! The leaf of the stack, one screen: who asks → what → read → parse → plan → dispatch → respond.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use crate::api::{self, Dialect, Target, explain, models};
+use crate::ask::Ask;
+use crate::auth::{self, Caller};
+use crate::body::Body;
+use crate::dispatch::{Answer, Errand, dispatch};
+use crate::error::Failure;
+use crate::layer::deadline;
+use crate::plan::{Plan, Wish, plan};
+use crate::record::{Outcome, Record};
+use crate::state::{Snapshot, State};
+
+/// Answers a request; every failure is a response.
+pub async fn route(state: Arc<State>, record: Arc<Record>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let response = answer(&state, &record, request).await.unwrap_or_else(|failure| {
+        record.facts().outcome = Some(outcome_of(&failure));
+        failure.response()
+    });
+    Ok(response)
+}
+
+async fn answer(state: &Arc<State>, record: &Arc<Record>, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+    let (head, body) = request.into_parts();
+    check_head(&head)?;
+    let snapshot = &*record.snapshot;
+    if let Ok(Target::Health) = api::target(&head.method, head.uri.path()) {
+        return health(state);
+    }
+    let caller = auth::check(snapshot, &head.headers)?;
+    record.facts().tenant = caller.0.map(|index| snapshot.tenants[index].name.clone());
+    match api::target(&head.method, head.uri.path())? {
+        Target::Health => health(state),
+        Target::Models => Ok(json(models::list(snapshot, caller))),
+        Target::OneModel(id) => models::one(snapshot, caller, id).map(json),
+        Target::Route => {
+            let (bytes, _held) = read(state, snapshot, &head.headers, body).await?;
+            explain::explain(record, caller, &head.headers, &bytes).map(json)
+        }
+        Target::Model(dialect) => complete(state, record, caller, dialect, &head, body).await,
+    }
+}
+
+/// The main job.
+async fn complete(state: &Arc<State>, record: &Arc<Record>, caller: Caller, dialect: Dialect, head: &Parts, body: Incoming) -> Result<Response<Body>, Failure> {
+    {
+        let mut facts = record.facts();
+        facts.endpoint = Some(dialect.path());
+        facts.dialect = Some(dialect.index());
+    }
+    let (bytes, _held) = read(state, &record.snapshot, &head.headers, body).await?;
+    let read_at = Instant::now();
+    let ask = Ask::parse(dialect, &bytes)?;
+    {
+        let mut facts = record.facts();
+        facts.requested_model = ask.model.chars().take(100).collect();
+        facts.streaming = ask.stream && dialect != Dialect::Embeddings;
+    }
+    let wish = Wish::read(&record.snapshot, caller, &head.headers, &ask.model)?;
+    let Plan { decision, constraints, session } = plan(&record.snapshot, Some(&state.sessions), caller, &wish, &ask, dialect)?;
+    observe(state, &decision);
+    let decision = Arc::new(decision);
+    {
+        let mut facts = record.facts();
+        facts.reason = Some(decision.reason);
+        facts.decision = Some(Arc::clone(&decision));
+    }
+    let errand = Errand {
+        ask: &ask,
+        body: &bytes,
+        headers: &head.headers,
+        dialect,
+        order: &decision.order,
+        reason: decision.reason,
+        constraints: &constraints,
+        deadline: deadline::of(&head.headers)?.map(|limit| tokio::time::Instant::from_std(record.started) + limit),
+    };
+    let answer = dispatch(state, record, &errand).await;
+    record.note_overhead(read_at.elapsed());
+    let answer = answer?;
+    if let Some(session) = session.filter(|_| answer.status.is_success()) {
+        state.sessions.remember(session, &record.snapshot.experts[answer.expert].name, Instant::now());
+    }
+    Ok(respond(record, answer))
+}
+
+fn observe(state: &State, decision: &crate::record::Decision) {
+    let meter = &state.meter;
+    if let Some(scores) = &decision.scores {
+        meter.route_confidence.observe(f64::from(decision.confidence()));
+        meter.route_ood_score.observe(f64::from(scores.ood()));
+        meter.route_duration.observe(Duration::from_micros(decision.route_micros).as_secs_f64());
+    }
+}
+
+/// The upstream's answer, with what the gateway says of it.
+fn respond(record: &Record, answer: Answer) -> Response<Body> {
+    let Answer { status, headers, body, expert, reason, bill } = answer;
+    let snapshot = &record.snapshot;
+    let served = &snapshot.experts[expert];
+    let mut facts = record.facts();
+    facts.served = Some(expert);
+    facts.reason = Some(reason);
+    facts.first_token = Some(record.started.elapsed());
+    let attempts = facts.attempts.len();
+    let decision = facts.decision.clone();
+    drop(facts);
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    let headers = response.headers_mut();
+    headers.reserve(9);
+    headers.insert("x-mixgate-decision", text(&record.id));
+    headers.insert("x-mixgate-expert", served.name_header.clone());
+    headers.insert("x-mixgate-model", served.model_header.clone());
+    headers.insert("x-mixgate-reason", HeaderValue::from_static(reason.as_str()));
+    headers.insert("x-mixgate-attempts", HeaderValue::from(attempts));
+    if let Some(decision) = decision
+        && let Some(domain) = decision.domain()
+    {
+        headers.insert("x-mixgate-domain", text(domain));
+        headers.insert("x-mixgate-confidence", text(&format!("{:.3}", decision.confidence())));
+    }
+    if let Some(cost) = bill.and_then(|b| b.cost) {
+        headers.insert("x-mixgate-cost-usd", text(&cost.to_string()));
+    }
+    if let Some(saved) = bill.and_then(|b| b.saved()) {
+        headers.insert("x-mixgate-saved-usd", text(&saved.to_string()));
+    }
+    response
+}
+
+fn text(value: &str) -> HeaderValue {
+    HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
+fn json(bytes: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::full(bytes));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn health(state: &State) -> Result<Response<Body>, Failure> {
+    if state.draining.is_cancelled() { Err(Failure::Draining) } else { Ok(json(br#"{"status":"ok"}"#.to_vec())) }
+}
+
+/// What hyper lets through and two readers could read differently.
+fn check_head(head: &Parts) -> Result<(), Failure> {
+    let hosts = head.headers.get_all(http::header::HOST).iter().count();
+    match hosts {
+        0 if head.version == http::Version::HTTP_11 => Err(Failure::BadRequest("no host header")),
+        0 | 1 => Ok(()),
+        _ => Err(Failure::BadRequest("more than one host header")),
+    }
+}
+
+/// Reads a body: the only full buffer of unknown size, bounded alone and in sum.
+async fn read(state: &State, snapshot: &Snapshot, headers: &HeaderMap, mut body: Incoming) -> Result<(Bytes, Vec<OwnedSemaphorePermit>), Failure> {
+    check_type(headers)?;
+    let limit = snapshot.config.server.max_body.0;
+    let known = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if known.is_some_and(|length| length > limit) {
+        return Err(Failure::BodyTooLarge(limit));
+    }
+    let mut held = Vec::new();
+    let mut whole: Option<Bytes> = None;
+    let mut all = BytesMut::new();
+    while !body.is_end_stream() {
+        let frame = match timeout(snapshot.config.server.body_timeout.0, body.frame()).await {
+            Err(_) => return Err(Failure::RequestTimeout),
+            Ok(None) => break,
+            Ok(Some(Err(_))) => return Err(Failure::BadRequest("its body broke off")),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        held.push(hold(state, data.len())?);
+        match whole.take() {
+            None if all.is_empty() => whole = Some(data),
+            before => {
+                if all.is_empty() {
+                    all.reserve(known.unwrap_or(0) as usize);
+                }
+                all.extend_from_slice(&before.unwrap_or_default());
+                all.extend_from_slice(&data);
+            }
+        }
+        if (all.len() + whole.as_ref().map_or(0, Bytes::len)) as u64 > limit {
+            return Err(Failure::BodyTooLarge(limit));
+        }
+    }
+    Ok((whole.unwrap_or_else(|| all.freeze()), held))
+}
+
+/// A share of the memory that request bodies may take together.
+fn hold(state: &State, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
+    let kib = bytes.div_ceil(1024) as u32;
+    Arc::clone(&state.buffered).try_acquire_many_owned(kib).map_err(|_| Failure::Overloaded)
+}
+
+fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
+    let encoded = headers.get(CONTENT_ENCODING).is_some_and(|v| v != "identity");
+    let json = headers.get(CONTENT_TYPE).is_none_or(|v| {
+        let essence = v.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        essence == "application/json" || essence.ends_with("+json")
+    });
+    if encoded || !json { Err(Failure::UnsupportedMediaType) } else { Ok(()) }
+}
+
+/// Who is at fault, for the record.
+pub fn outcome_of(failure: &Failure) -> Outcome {
+    match failure {
+        Failure::Overloaded | Failure::Draining | Failure::NoHealthyUpstream => Outcome::Rejected,
+        Failure::UpstreamTimeout { .. } => Outcome::Timeout,
+        Failure::ClientGone => Outcome::Cancelled,
+        _ if failure.kind().0.is_client_error() && failure.kind().0 != StatusCode::TOO_MANY_REQUESTS => Outcome::ClientError,
+        _ => Outcome::UpstreamError,
+    }
+}

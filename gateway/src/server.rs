@@ -1,0 +1,152 @@
+//! Accepts connections and serves them: caps, timers, limits of heads, and draining.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use crate::body::Body;
+use crate::state::State;
+use crate::wire::{self, Watcher};
+
+/// A head must be whole by then.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest head.
+const MAX_HEAD: usize = 64 * 1024;
+/// After the client closed its side: time to flush what is ready.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+/// Streams at once on an HTTP/2 connection.
+const MAX_STREAMS: u32 = 256;
+/// Buffer of an HTTP/2 stream, so that a slow reader costs little.
+const STREAM_BUFFER: usize = 64 * 1024;
+
+/// Serves a listener until draining, with at most `max_connections` open.
+pub async fn serve<S>(listener: TcpListener, state: Arc<State>, max_connections: u32, service: S)
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static> + Clone + Send + Sync + 'static,
+{
+    let places = Arc::new(Semaphore::new(max_connections as usize));
+    let builder = Arc::new(builder(&state.tasks));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = state.draining.cancelled() => return,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        match accepted {
+            Ok((stream, place)) => {
+                let connection = one_connection(stream, place, Arc::clone(&state), Arc::clone(&builder), service.clone());
+                state.tasks.spawn(connection);
+            }
+            Err(error) => {
+                // out of descriptors, most likely: the others go on, and this passes
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
+}
+
+fn builder(tasks: &TaskTracker) -> auto::Builder<Tracked> {
+    let mut builder = auto::Builder::new(Tracked(tasks.clone()));
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD).max_headers(100);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD as u32)
+        .max_send_buf_size(STREAM_BUFFER)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+async fn one_connection<S>(stream: TcpStream, place: OwnedSemaphorePermit, state: Arc<State>, builder: Arc<auto::Builder<Tracked>>, service: S)
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static> + Clone + Send + Sync + 'static,
+{
+    let _place = place;
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection was gone before it was served");
+        return;
+    }
+    state.meter.connections.inc();
+    let (io, watcher) = wire::watched(stream);
+    let service = per_request(service, watcher.clone());
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            result = connection.as_mut() => {
+                if let Err(error) = result {
+                    tracing::debug!(error = &*error, "a client's connection ended");
+                }
+                break;
+            }
+            () = watcher.closed() => {
+                let _ = tokio::time::timeout(LAST_WORDS, connection.as_mut()).await;
+                break;
+            }
+            () = state.draining.cancelled(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = state.halt.cancelled() => break,
+        }
+    }
+    state.meter.connections.dec();
+}
+
+/// hyper's service of a connection: after each answer's head the next bytes may begin a new request.
+fn per_request<S>(service: S, watcher: Watcher) -> impl hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static> + Clone + Send + Sync + 'static,
+{
+    hyper::service::service_fn(move |request| {
+        let mut service = service.clone();
+        let watcher = watcher.clone();
+        async move {
+            let response = service.call(request).await;
+            watcher.expect_head();
+            response
+        }
+    })
+}
+
+/// Runs hyper's tasks where shutdown can wait for them.
+#[derive(Debug, Clone)]
+struct Tracked(TaskTracker);
+
+impl<F> Executor<F> for Tracked
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        self.0.spawn(task);
+    }
+}
+
+/// Binds an address; the error says which.
+pub async fn bind(address: &str) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
+    let local = listener.local_addr()?;
+    Ok((listener, local))
+}

@@ -1,0 +1,291 @@
+//! The routable text: what of a request says which expert suits it.
+//!
+//! The last human turn decides; the first turn and the system prompt are added only where it says little by
+//! itself, because a long system prompt would drown a short question. What a harness wraps around the words of
+//! a person (`<system-reminder>` and its like) and what tools answered is left out. Work is bounded: of every
+//! text at most 8 KiB of its head and 4 KiB of its tail are looked at, however long it is.
+
+use std::borrow::Cow;
+
+use crate::ask::{Ask, Literal, Role, Turn};
+
+const HEAD: usize = 8 * 1024;
+const TAIL: usize = 4 * 1024;
+/// A turn shorter than this says too little alone.
+const SHORT: usize = 200;
+/// With less than this even the system prompt is asked.
+const TINY: usize = 80;
+
+/// What the router model reads, and what the conversation looked like.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Routable {
+    /// The text.
+    pub text: String,
+    /// Human turns.
+    pub turns: u32,
+    /// The last human turn asks only to go on: «continue», «yes please».
+    pub follow_up: bool,
+    /// The request answers a tool call of the model.
+    pub open_tool_loop: bool,
+}
+
+/// Collects the routable text of a request.
+pub fn routable(ask: &Ask<'_>) -> Routable {
+    let human: Vec<&Turn<'_>> = ask.turns.iter().filter(|t| t.role == Role::Human).collect();
+    let last = human.last().map(|t| words_of(t, HEAD, TAIL)).unwrap_or_default();
+    let follow_up = human.len() > 1 && is_follow_up(&last);
+    let mut text = last;
+    if text.len() < SHORT && human.len() > 1 {
+        let before = &human[human.len().saturating_sub(2)];
+        append(&mut text, &words_of(human[0], 1024, 0));
+        if human.len() > 2 && follow_up {
+            append(&mut text, &words_of(before, 1024, 0));
+        }
+    }
+    if text.len() < TINY
+        && let Some(system) = ask.turns.iter().find(|t| t.role == Role::System)
+    {
+        append(&mut text, &words_of(system, 512, 0));
+    }
+    Routable { text, turns: human.len() as u32, follow_up, open_tool_loop: is_tool_loop(&ask.turns) }
+}
+
+/// System prompt and first human turn: what stays the same through a conversation.
+pub fn opening<'a>(ask: &'a Ask<'_>) -> impl Iterator<Item = &'a str> {
+    let system = ask.turns.iter().filter(|t| t.role == Role::System);
+    let first = ask.turns.iter().find(|t| t.role == Role::Human);
+    system.chain(first).flat_map(|t| t.texts.iter().map(|l| l.0))
+}
+
+/// Script of most of the first letters: a hint at the language that costs nothing.
+pub fn script(text: &str) -> &'static str {
+    const NAMES: [&str; 7] = ["latin", "cyrillic", "greek", "arabic", "han", "kana", "other"];
+    let mut counts = [0_u32; NAMES.len()];
+    for letter in text.chars().take(512).filter(|c| c.is_alphabetic()) {
+        counts[match letter as u32 {
+            0..=0x24F | 0x1E00..=0x1EFF => 0,
+            0x400..=0x52F => 1,
+            0x370..=0x3FF => 2,
+            0x600..=0x6FF => 3,
+            0x4E00..=0x9FFF | 0x3400..=0x4DBF => 4,
+            0x3040..=0x30FF => 5,
+            _ => 6,
+        }] += 1;
+    }
+    let most = (0..NAMES.len()).max_by_key(|i| counts[*i]).filter(|i| counts[*i] > 0);
+    most.map_or("none", |i| NAMES[i])
+}
+
+fn append(text: &mut String, more: &str) {
+    if !more.is_empty() && !text.contains(more) {
+        text.push('\n');
+        text.push_str(more);
+    }
+}
+
+/// The words a person wrote in this turn.
+fn words_of(turn: &Turn<'_>, head: usize, tail: usize) -> String {
+    let mut words = String::new();
+    for literal in &turn.texts {
+        let part = literal.bounded(head, tail);
+        let part = without_harness(&part);
+        let part = part.trim();
+        if !part.is_empty() {
+            if !words.is_empty() {
+                words.push('\n');
+            }
+            words.push_str(part);
+        }
+        if words.len() > HEAD + TAIL {
+            break;
+        }
+    }
+    words
+}
+
+/// Wrappers that agent harnesses put into human turns.
+const WRAPPERS: [&str; 9] = [
+    "system-reminder",
+    "environment_context",
+    "environment_details",
+    "user_instructions",
+    "tool_result",
+    "function_results",
+    "local-command-stdout",
+    "command-message",
+    "ide_selection",
+];
+
+/// The text without harness wrappers; borrowed where there is none.
+fn without_harness(text: &str) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(text);
+    if memchr::memchr(b'<', text.as_bytes()).is_none() {
+        return text;
+    }
+    for name in WRAPPERS {
+        let (open, close) = (format!("<{name}"), format!("</{name}>"));
+        while let Some(start) = text.find(&open) {
+            let end = text[start..].find(&close).map_or(text.len(), |at| start + at + close.len());
+            text.to_mut().replace_range(start..end, "");
+        }
+    }
+    text
+}
+
+fn is_follow_up(text: &str) -> bool {
+    const PHRASES: [&str; 26] = [
+        "continue", "go on", "go ahead", "more", "yes", "yes please", "no", "ok", "okay", "please", "thanks", "thank you",
+        "proceed", "next", "again", "why", "and", "sure", "do it", "try again", "keep going", "weiter", "ja", "continuez",
+        "continúa", "继续",
+    ];
+    let trimmed = text.trim().trim_end_matches(['.', '!', '?', '…', '。']).to_lowercase();
+    if trimmed.is_empty() || PHRASES.contains(&trimmed.as_str()) {
+        return true;
+    }
+    let mut words = trimmed.split_whitespace();
+    let first = words.next().unwrap_or_default();
+    trimmed.len() <= 40 && words.count() <= 4 && ["continue", "go", "please", "yes", "ok", "keep", "now"].contains(&first.trim_end_matches(','))
+}
+
+/// The last turn carries results of tools, or the model's call still waits for them.
+fn is_tool_loop(turns: &[Turn<'_>]) -> bool {
+    turns.iter().rev().find(|t| t.role != Role::System).is_some_and(|t| t.role == Role::Tool || t.calls_tools)
+}
+
+impl Literal<'_> {
+    /// The text, unescaped; of a long one only `head` and `tail` bytes of the literal, cut where no escape is broken.
+    pub fn bounded(&self, head: usize, tail: usize) -> Cow<'_, str> {
+        if self.0.len() <= head + tail {
+            return unescape(self.0);
+        }
+        let front = &self.0[..cut_before(self.0, head)];
+        if tail == 0 {
+            return unescape(front);
+        }
+        let back = &self.0[cut_after(self.0, self.0.len() - tail)..];
+        Cow::Owned(format!("{}\n{}", unescape(front), unescape(back)))
+    }
+}
+
+fn unescape(raw: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'\\', raw.as_bytes()).is_none() {
+        return Cow::Borrowed(raw);
+    }
+    serde_json::from_str::<String>(&format!("\"{raw}\"")).map_or(Cow::Borrowed(raw), Cow::Owned)
+}
+
+/// A character boundary at or before `at` that is not inside an escape.
+fn cut_before(raw: &str, at: usize) -> usize {
+    let mut at = raw.floor_char_boundary(at);
+    if let Some(start) = escape_around(raw, at) {
+        at = start;
+    }
+    at
+}
+
+/// The same at or after `at`.
+fn cut_after(raw: &str, at: usize) -> usize {
+    let mut at = raw.ceil_char_boundary(at);
+    while escape_around(raw, at).is_some() && at < raw.len() {
+        at = raw.ceil_char_boundary(at + 1);
+    }
+    at
+}
+
+/// The start of the escape (or surrogate pair of escapes) that a cut at `at` would break.
+fn escape_around(raw: &str, at: usize) -> Option<usize> {
+    let bytes = raw.as_bytes();
+    let earliest = at.saturating_sub(11);
+    for start in (earliest..at).filter(|&i| bytes[i] == b'\\') {
+        let slashes = bytes[..start].iter().rev().take_while(|b| **b == b'\\').count();
+        if slashes % 2 == 1 {
+            continue;
+        }
+        let mut end = start + if bytes.get(start + 1) == Some(&b'u') { 6 } else { 2 };
+        let high = bytes.get(start + 2..start + 4).is_some_and(|d| d[0].eq_ignore_ascii_case(&b'd') && b"89abAB".contains(&d[1]));
+        if end == start + 6 && high {
+            end = start + 12;
+        }
+        if end > at {
+            return Some(start);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::Dialect;
+
+    fn of(messages: &str) -> Routable {
+        let body = format!(r#"{{"model":"auto","messages":{messages}}}"#);
+        routable(&Ask::parse(Dialect::Chat, body.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn the_last_human_turn_comes_first() {
+        let long = "x".repeat(300);
+        let text = of(&format!(
+            r#"[{{"role":"system","content":"You are"}},{{"role":"user","content":"first"}},{{"role":"assistant","content":"a"}},{{"role":"user","content":"{long}"}}]"#
+        ));
+        assert_eq!(text.text, long);
+        assert_eq!(text.turns, 2);
+    }
+
+    #[test]
+    fn a_short_turn_brings_its_context() {
+        let text = of(r#"[{"role":"system","content":"You are a SQL assistant"},{"role":"user","content":"hello"}]"#);
+        assert_eq!(text.text, "hello\nYou are a SQL assistant");
+        let text = of(r#"[{"role":"user","content":"Prove it"},{"role":"assistant","content":"…"},{"role":"user","content":"continue"}]"#);
+        assert_eq!(text.text, "continue\nProve it");
+        assert!(text.follow_up);
+    }
+
+    #[test]
+    fn harness_wrappers_and_tool_results_are_left_out() {
+        let text = of(
+            r#"[{"role":"user","content":"<system-reminder>\nbe nice\n</system-reminder>fix the bug"},{"role":"assistant","content":null,"tool_calls":[{"id":"1"}]},{"role":"tool","tool_call_id":"1","content":"secret result"}]"#,
+        );
+        assert_eq!(text.text, "fix the bug");
+        assert!(text.open_tool_loop);
+    }
+
+    #[test]
+    fn content_parts_are_joined() {
+        let text = of(r#"[{"role":"user","content":[{"type":"text","text":"a\nb"},{"type":"image_url","image_url":{"url":"data:AAAA"}},{"type":"text","text":"c"}]}]"#);
+        assert_eq!(text.text, "a\nb\nc");
+    }
+
+    #[test]
+    fn a_first_turn_is_never_a_follow_up() {
+        assert!(!of(r#"[{"role":"user","content":"continue"}]"#).follow_up);
+    }
+
+    proptest! {
+        #[test]
+        fn a_bounded_text_is_a_cut_of_the_whole(text in any::<String>(), head in 0_usize..64, tail in 0_usize..64) {
+            let literal = serde_json::to_string(&text).unwrap();
+            let literal = Literal(&literal[1..literal.len() - 1]);
+            let bounded = literal.bounded(head, tail);
+            if literal.0.len() <= head + tail {
+                prop_assert_eq!(&*bounded, &text);
+            } else if tail == 0 {
+                prop_assert!(text.starts_with(&*bounded));
+            } else {
+                prop_assert!(bounded.len() <= head + tail + 1);
+            }
+        }
+
+        #[test]
+        fn escapes_are_never_cut(text in "(\\\\u[dD]83[dD]\\\\u[dD][eE]00|\\\\n|a|\\\\\\\\){0,40}", head in 0_usize..64, tail in 0_usize..64) {
+            let bounded = Literal(&text).bounded(head, tail).into_owned();
+            let whole: String = serde_json::from_str(&format!("\"{text}\"")).unwrap();
+            for part in bounded.split('\n').filter(|p| !p.is_empty()) {
+                prop_assert!(whole.contains(part), "{:?} in {:?}", part, whole);
+            }
+        }
+    }
+}

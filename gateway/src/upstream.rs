@@ -1,0 +1,252 @@
+//! The one place that opens connections.
+//!
+//! HTTP/1.1 over TCP or TLS, an own pool of idle connections per endpoint. hyper-util's client would do, but
+//! three promises need to know what it hides: whether a connection was reused (a stale one is repeated once, and
+//! counted), when exactly a step timed out, and that a dropped body closes its connection at once. No upstream
+//! host ever comes from a request, and redirects are not followed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant as Deadline, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_util::task::TaskTracker;
+
+use crate::expert::Timeouts;
+use crate::expert::endpoint::Endpoint;
+
+/// Idle connections an endpoint keeps.
+const MAX_IDLE: usize = 512;
+/// Shorter than the keep-alive of common servers (nginx 75 s, Node 5 s is caught by the repeat).
+const IDLE_FOR: Duration = Duration::from_secs(50);
+
+/// Idle connections of an endpoint, most recently used last.
+#[derive(Debug, Default)]
+pub struct Pool(Mutex<Vec<Idle>>);
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<Full<Bytes>>,
+    since: Instant,
+}
+
+impl Pool {
+    fn take(&self) -> Option<SendRequest<Full<Bytes>>> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        while let Some(last) = idle.pop() {
+            if now.duration_since(last.since) > IDLE_FOR {
+                idle.clear();
+            } else if !last.sender.is_closed() {
+                return Some(last.sender);
+            }
+        }
+        None
+    }
+
+    fn put(&self, sender: SendRequest<Full<Bytes>>) {
+        if sender.is_closed() {
+            return;
+        }
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MAX_IDLE {
+            idle.push(Idle { sender, since: Instant::now() });
+        }
+    }
+}
+
+/// An answer whose head has come.
+#[derive(Debug)]
+pub struct Answered {
+    /// Status and headers.
+    pub head: response::Parts,
+    /// The rest.
+    pub body: Incoming,
+    /// Gives the connection back once the body was read to its end.
+    pub back: Back,
+    /// A pooled connection had died; this is the second try.
+    pub repeated: bool,
+}
+
+/// A connection on loan. Dropped without [`Back::give`], it closes with its body.
+#[derive(Debug)]
+pub struct Back {
+    endpoint: Arc<Endpoint>,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Back {
+    /// Returns the connection to its pool.
+    pub fn give(self) {
+        self.endpoint.pool.put(self.sender);
+    }
+}
+
+/// Why there is no head.
+#[derive(Debug)]
+pub enum NoHead {
+    /// No connection: what the system said.
+    Connect(String),
+    /// No connection in time.
+    ConnectTimeout,
+    /// The connection broke, or what came was no HTTP.
+    Broken(String),
+    /// No head in time.
+    HeadersTimeout,
+}
+
+/// Opens connections and sends requests on them.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    tls: Arc<ClientConfig>,
+    tasks: TaskTracker,
+}
+
+impl Connector {
+    /// Trusts the system's certificates, and Mozilla's where the system has none.
+    pub fn new(tasks: TaskTracker) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map(|builder| builder.with_root_certificates(roots).with_no_client_auth());
+        let tls = match config {
+            Ok(mut config) => {
+                config.alpn_protocols = vec![b"http/1.1".to_vec()];
+                Arc::new(config)
+            }
+            Err(error) => unreachable!("ring supports the default protocol versions: {error}"),
+        };
+        Self { tls, tasks }
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub async fn send(&self, endpoint: &Arc<Endpoint>, request: Request<Full<Bytes>>, limits: &Timeouts) -> Result<Answered, NoHead> {
+        let mut repeated = false;
+        while let Some(mut sender) = endpoint.pool.take() {
+            if sender.ready().await.is_err() {
+                continue;
+            }
+            let copy = copy_of(&request);
+            match exchange(&mut sender, copy, limits.headers).await {
+                Ok((head, body)) => return Ok(Self::answered(endpoint, sender, head, body, false)),
+                Err(Lost::Broken(error)) if died_in_the_pool(&error) => repeated = true,
+                Err(lost) => return Err(lost.into()),
+            }
+            break;
+        }
+        let mut sender = self.connect(endpoint, limits.connect).await?;
+        let (head, body) = exchange(&mut sender, request, limits.headers).await?;
+        Ok(Self::answered(endpoint, sender, head, body, repeated))
+    }
+
+    fn answered(endpoint: &Arc<Endpoint>, sender: SendRequest<Full<Bytes>>, head: response::Parts, body: Incoming, repeated: bool) -> Answered {
+        Answered { head, body, back: Back { endpoint: Arc::clone(endpoint), sender }, repeated }
+    }
+
+    async fn connect(&self, endpoint: &Endpoint, limit: Duration) -> Result<SendRequest<Full<Bytes>>, NoHead> {
+        let deadline = Deadline::now() + limit;
+        match timeout_at(deadline, self.connect_unbounded(endpoint)).await {
+            Ok(result) => result,
+            Err(_) => Err(NoHead::ConnectTimeout),
+        }
+    }
+
+    async fn connect_unbounded(&self, endpoint: &Endpoint) -> Result<SendRequest<Full<Bytes>>, NoHead> {
+        let no = |error: &dyn std::fmt::Display| NoHead::Connect(error.to_string());
+        let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(|e| no(&e))?;
+        tcp.set_nodelay(true).map_err(|e| no(&e))?;
+        if !endpoint.tls {
+            return self.handshake(tcp).await;
+        }
+        let name = ServerName::try_from(endpoint.host.clone()).map_err(|e| no(&e))?;
+        let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await.map_err(|e| no(&e))?;
+        self.handshake(tls).await
+    }
+
+    async fn handshake<S>(&self, stream: S) -> Result<SendRequest<Full<Bytes>>, NoHead>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let handshake = http1::Builder::new().handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(|e| NoHead::Connect(e.to_string()))?;
+        self.tasks.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to an upstream ended");
+            }
+        });
+        Ok(sender)
+    }
+}
+
+enum Lost {
+    Broken(hyper::Error),
+    Timeout,
+}
+
+impl From<Lost> for NoHead {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Broken(error) => Self::Broken(chain(&error)),
+            Lost::Timeout => Self::HeadersTimeout,
+        }
+    }
+}
+
+async fn exchange(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>, limit: Duration) -> Result<(response::Parts, Incoming), Lost> {
+    let deadline = Deadline::now() + limit;
+    match timeout_at(deadline, sender.send_request(request)).await {
+        Ok(Ok(response)) => Ok(response.into_parts()),
+        Ok(Err(error)) => Err(Lost::Broken(error)),
+        Err(_) => Err(Lost::Timeout),
+    }
+}
+
+/// A reused connection that ended before a whole head: the server had closed it while it lay in the pool.
+fn died_in_the_pool(error: &hyper::Error) -> bool {
+    error.is_canceled() || error.is_closed() || error.is_incomplete_message() || io_kind(error).is_some_and(is_gone)
+}
+
+fn is_gone(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind as K;
+    matches!(kind, K::ConnectionReset | K::BrokenPipe | K::ConnectionAborted | K::UnexpectedEof | K::NotConnected)
+}
+
+fn io_kind(error: &hyper::Error) -> Option<std::io::ErrorKind> {
+    let source = std::error::Error::source(error)?;
+    source.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn copy_of(request: &Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+    let mut copy = Request::new(request.body().clone());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}

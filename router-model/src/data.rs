@@ -1,0 +1,112 @@
+//! Labelled prompts, one JSON object a line: `{"prompt": …, "domain": …, "source": …}`.
+//!
+//! Fields that are not needed are ignored, so any of the project's data files can be read; a fault names
+//! its file and line.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// One labelled prompt.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Row {
+    /// What the user asked.
+    pub prompt: String,
+    /// What it is about; rows without are neither learned from nor judged by.
+    #[serde(default)]
+    pub domain: Option<String>,
+    /// The collection it comes from.
+    #[serde(default)]
+    pub source: String,
+    /// The licence of that collection.
+    #[serde(default)]
+    pub license: Option<String>,
+}
+
+/// Why a data file could not be read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The file cannot be opened or read on.
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A line is not a row.
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        error: serde_json::Error,
+    },
+    /// No row has a domain.
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl fmt::Display for DataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DataError::Io { path, error } => write!(f, "{}: {error}", path.display()),
+            DataError::Line { path, line, error } => write!(f, "{}:{line}: {error}", path.display()),
+            DataError::Empty { path } => write!(f, "{}: no row has a prompt and a domain", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for DataError {}
+
+/// Reads the rows of a file that have a domain; empty lines are skipped.
+///
+/// # Errors
+///
+/// When the file cannot be read, a line is not a row, or no row has a domain.
+pub fn read(path: &Path) -> Result<Vec<Row>, DataError> {
+    let io = |error| DataError::Io { path: path.into(), error };
+    let file = BufReader::new(File::open(path).map_err(io)?);
+    let mut rows = Vec::new();
+    for (index, line) in file.lines().enumerate() {
+        let line = line.map_err(io)?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let row: Row = serde_json::from_str(&line).map_err(|error| DataError::Line {
+            path: path.into(),
+            line: index + 1,
+            error,
+        })?;
+        rows.extend(row.domain.is_some().then_some(row));
+    }
+    if rows.is_empty() {
+        return Err(DataError::Empty { path: path.into() });
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_names_its_file_and_line() {
+        let path = std::env::temp_dir().join(format!("router-model-data-{}.jsonl", std::process::id()));
+        std::fs::write(&path, "{\"prompt\":\"a\",\"domain\":\"chat\",\"id\":3}\n\n{\"prompt\":4}\n").unwrap();
+        let message = read(&path).unwrap_err().to_string();
+        std::fs::remove_file(&path).unwrap();
+        assert!(message.contains(".jsonl:3: invalid type: integer `4`"), "{message}");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        assert!(read(Path::new("no/such.jsonl")).unwrap_err().to_string().starts_with("no/such.jsonl: "));
+    }
+}

@@ -1,0 +1,169 @@
+//! Text to features: hashes of words, of pairs of words and of the letters within words, and the
+//! [surface figures](crate::surface).
+//!
+//! A hash is 32 bits wide whatever the size of the tables: as many of its upper bits as are needed choose
+//! a row of a table, or a bit of the [set of what training saw](crate::ood).
+
+use crate::surface::{self, SURFACE};
+use crate::text::{Kind, fold, kind};
+
+/// The version of everything here and in `surface`, `text` and `ood` that changes what a model was fitted
+/// to. A model trained on another version refuses to load.
+pub const FEATURE_VERSION: u32 = 1;
+
+/// The kinds of n-grams, in the order of their tables.
+pub const KINDS: usize = 3;
+
+/// How many bytes of text are read between two questions whether to give up.
+const STRIDE: usize = 1024;
+
+/// Features of one text. Kept between texts for its memory.
+#[derive(Debug, Clone)]
+pub struct Encoding {
+    /// Hashes of the words, the pairs of words and the three-letter grams, in reading order.
+    pub grams: [Vec<u32>; KINDS],
+    /// The surface figures.
+    pub surface: [f32; SURFACE],
+}
+
+impl Default for Encoding {
+    fn default() -> Self {
+        Encoding { grams: Default::default(), surface: [0.0; SURFACE] }
+    }
+}
+
+impl Encoding {
+    /// Replaces the features by those of `parts`; `None` when `give_up` said so on the way.
+    pub(crate) fn read(
+        &mut self,
+        parts: [&str; 2],
+        seed: u64,
+        give_up: &mut dyn FnMut() -> bool,
+    ) -> Option<()> {
+        self.grams.iter_mut().for_each(Vec::clear);
+        for part in parts {
+            self.read_part(part, seed, give_up)?;
+        }
+        self.surface = surface::figures(parts, self.grams[0].len());
+        Some(())
+    }
+
+    fn read_part(&mut self, part: &str, seed: u64, give_up: &mut dyn FnMut() -> bool) -> Option<()> {
+        let mut previous = seed;
+        let mut word = Word::new(seed);
+        let mut ask_at = STRIDE;
+        for (at, c) in part.char_indices() {
+            if at >= ask_at {
+                if give_up() {
+                    return None;
+                }
+                ask_at += STRIDE;
+            }
+            let kind = kind(c);
+            if kind != Kind::Letter && word.letters > 0 {
+                previous = self.end_word(&mut word, previous, seed);
+            }
+            if kind != Kind::Gap {
+                word.push(fold(c), seed, &mut self.grams[2]);
+            }
+            if kind == Kind::Ideograph {
+                previous = self.end_word(&mut word, previous, seed);
+            }
+        }
+        if word.letters > 0 {
+            self.end_word(&mut word, previous, seed);
+        }
+        Some(())
+    }
+
+    /// Notes the word that ended, and the pair it makes with the `previous`; starts another.
+    fn end_word(&mut self, word: &mut Word, previous: u64, seed: u64) -> u64 {
+        let [singles, pairs, letters] = &mut self.grams;
+        letters.push(short(mix(seed, slide(word.window, EDGE))));
+        singles.push(short(word.hash));
+        pairs.push(short(mix(previous.rotate_left(23), word.hash)));
+        std::mem::replace(word, Word::new(seed)).hash
+    }
+}
+
+/// Stands for the start and the end of a word among its letters.
+const EDGE: u64 = 1;
+
+/// A word on its way to being hashed.
+struct Word {
+    hash: u64,
+    /// The last three characters, 21 bits each.
+    window: u64,
+    letters: u32,
+}
+
+impl Word {
+    fn new(seed: u64) -> Word {
+        Word { hash: seed, window: EDGE, letters: 0 }
+    }
+
+    fn push(&mut self, c: char, seed: u64, letters: &mut Vec<u32>) {
+        self.hash = mix(self.hash, u64::from(c));
+        self.window = slide(self.window, u64::from(c));
+        if self.letters > 0 {
+            letters.push(short(mix(seed, self.window)));
+        }
+        self.letters += 1;
+    }
+}
+
+/// The last three of a run of characters.
+fn slide(window: u64, next: u64) -> u64 {
+    (window << 21 | next) & ((1 << 63) - 1)
+}
+
+/// One round of the hash of Firefox and rustc: one multiplication, no table.
+fn mix(hash: u64, value: u64) -> u64 {
+    (hash.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95)
+}
+
+/// The upper half, in which every bit of the input had its say.
+fn short(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(text: &str) -> Encoding {
+        let mut encoding = Encoding::default();
+        encoding.read([text, ""], 7, &mut || false).unwrap();
+        encoding
+    }
+
+    #[test]
+    fn case_and_the_digits_of_a_number_do_not_matter_to_the_grams() {
+        assert_eq!(encode("Add 12 APPLES").grams, encode("add 99 apples").grams);
+        assert_ne!(encode("add 12").grams, encode("add 123").grams);
+    }
+
+    #[test]
+    fn a_word_has_one_gram_of_letters_per_letter() {
+        let encoding = encode("cat a");
+        assert_eq!(encoding.grams.each_ref().map(Vec::len), [2, 2, 4]);
+    }
+
+    #[test]
+    fn words_are_those_that_an_explanation_leaves_out() {
+        for text in ["It's 3pm, naïve_café!", "abc你好 한국", "", "  x", "ends in a gap. "] {
+            assert_eq!(encode(text).grams[0].len(), crate::text::words(text).count(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reading_gives_up_when_told() {
+        let mut asked = 0;
+        let text = "word ".repeat(2000);
+        let read = Encoding::default().read([&text, ""], 7, &mut || {
+            asked += 1;
+            asked == 3
+        });
+        assert_eq!((read, asked), (None, 3));
+    }
+}

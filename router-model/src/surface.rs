@@ -1,0 +1,179 @@
+//! Surface figures: how a text looks, whatever it says.
+//!
+//! Shares of kinds of characters (digits, brackets, operators, scripts), lengths, and the shape of its
+//! lines (options, lists, indents, turns, fences). They travel to sources whose words were never seen.
+
+use crate::text::is_ideograph;
+
+/// How many figures there are.
+pub const SURFACE: usize = KINDS + LENGTHS + LINES + ENDS;
+
+const KINDS: usize = 42;
+const LENGTHS: usize = 4;
+const LINES: usize = 8;
+const ENDS: usize = 6;
+
+/// Kinds of ASCII characters, one group a row; a character that is in no group is of kind 0.
+const ASCII_GROUPS: [&str; 29] = [
+    "abcdefghijklmnopqrstuvwxyz",
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "0123456789",
+    " ",
+    "\n",
+    "\t",
+    ".",
+    ",",
+    "?",
+    "!",
+    "\"",
+    "'",
+    "`",
+    "()",
+    "[]",
+    "{}",
+    "<>",
+    "=",
+    "+*/",
+    "^",
+    "%",
+    "-",
+    "_",
+    "|",
+    ":",
+    ";",
+    "\\",
+    "$",
+    "#@&~",
+];
+const FIRST_SCRIPT: usize = ASCII_GROUPS.len() + 1;
+const ASCII_KIND: [u8; 128] = ascii_kinds();
+
+const fn ascii_kinds() -> [u8; 128] {
+    let mut kinds = [0; 128];
+    let mut group = 0;
+    while group < ASCII_GROUPS.len() {
+        let members = ASCII_GROUPS[group].as_bytes();
+        let mut member = 0;
+        while member < members.len() {
+            kinds[members[member] as usize] = group as u8 + 1;
+            member += 1;
+        }
+        group += 1;
+    }
+    kinds
+}
+
+/// Which of twelve kinds a character beyond ASCII is, by its block.
+fn script(c: char) -> usize {
+    match c {
+        '\u{80}'..='\u{bf}' => 0,
+        '\u{c0}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}' => 1,
+        '\u{370}'..='\u{3ff}' => 2,
+        '\u{400}'..='\u{52f}' => 3,
+        '\u{590}'..='\u{8ff}' => 4,
+        '\u{900}'..='\u{dff}' => 5,
+        '\u{e00}'..='\u{109f}' => 6,
+        '\u{2000}'..='\u{206f}' => 7,
+        '\u{2070}'..='\u{2bff}' => 8,
+        '\u{1100}'..='\u{11ff}' | '\u{ac00}'..='\u{d7af}' => 9,
+        _ if is_ideograph(c) => 10,
+        _ => 11,
+    }
+}
+
+/// The figures of the two parts of a text that has `words` words, each roughly in 0..=1.
+pub(crate) fn figures(parts: [&str; 2], words: usize) -> [f32; SURFACE] {
+    let mut figures = [0.0; SURFACE];
+    let (kinds, rest) = figures.split_at_mut(KINDS);
+    let (lengths, rest) = rest.split_at_mut(LENGTHS);
+    let (lines, ends) = rest.split_at_mut(LINES);
+
+    let counts = counts(parts);
+    let characters = counts.iter().sum::<u32>().max(1) as f32;
+    for (figure, &count) in kinds.iter_mut().zip(&counts) {
+        *figure = (count as f32 / characters).sqrt();
+    }
+    let newlines = counts[usize::from(ASCII_KIND[b'\n' as usize])];
+    lengths[0] = characters.ln_1p() / 8.0;
+    lengths[1] = (words as f32).ln_1p() / 8.0;
+    lengths[2] = (newlines as f32).ln_1p() / 5.0;
+    lengths[3] = (characters / (words as f32 + 1.0) / 10.0).min(2.0);
+    shapes(parts, newlines, lines);
+    edges(parts, ends);
+    figures
+}
+
+fn counts(parts: [&str; 2]) -> [u32; KINDS] {
+    let mut counts = [0; KINDS];
+    for c in parts.into_iter().flat_map(str::chars) {
+        let kind = if c.is_ascii() { usize::from(ASCII_KIND[c as usize]) } else { FIRST_SCRIPT + script(c) };
+        counts[kind] += 1;
+    }
+    counts
+}
+
+/// Shares of lines by how they begin; all zero for a text of one line.
+fn shapes(parts: [&str; 2], newlines: u32, figures: &mut [f32]) {
+    if newlines == 0 {
+        return;
+    }
+    let mut counts = [0_u32; LINES];
+    for line in parts.into_iter().flat_map(|part| part.split('\n')) {
+        let kind = match line.as_bytes() {
+            [] | [b'\r'] => 0,
+            [b'`', b'`', b'`', ..] => 1,
+            [b' ', b' ', ..] | [b'\t', ..] => 2,
+            [b'-' | b'*' | b'#' | b'>', b' ' | b'#', ..] => 3,
+            [b'A'..=b'J' | b'a'..=b'j', b')' | b'.' | b':', ..] | [b'(', b'A'..=b'J', b')', ..] => 4,
+            [b'0'..=b'9', ..] => 5,
+            [b'U' | b'u', b's', b'e', b'r', ..] | [b'A' | b'a', b's', b's', b'i', b's', ..] => 6,
+            _ => 7,
+        };
+        counts[kind] += 1;
+    }
+    let lines = (newlines + 1) as f32;
+    for (figure, count) in figures.iter_mut().zip(counts) {
+        *figure = (count as f32 / lines).sqrt();
+    }
+}
+
+/// How the text begins and ends.
+fn edges(parts: [&str; 2], figures: &mut [f32]) {
+    let start = parts[0].trim_start().bytes().next().unwrap_or(b' ');
+    let last = if parts[1].is_empty() { parts[0] } else { parts[1] };
+    let end = last.trim_end().bytes().next_back().unwrap_or(b' ');
+    let flags = [
+        start.is_ascii_uppercase(),
+        start.is_ascii_digit(),
+        end == b'?',
+        end == b'.',
+        end == b':',
+        end.is_ascii_alphanumeric(),
+    ];
+    for (figure, flag) in figures.iter_mut().zip(flags) {
+        *figure = f32::from(u8::from(flag));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_place() {
+        assert_eq!(FIRST_SCRIPT + 12, KINDS);
+    }
+
+    #[test]
+    fn an_empty_text_has_only_zeros_but_no_nan() {
+        assert!(figures(["", ""], 0).iter().all(|figure| figure.is_finite()));
+    }
+
+    #[test]
+    fn a_question_and_a_script_show() {
+        let plain = figures(["What is it?", ""], 3);
+        assert_eq!(plain[KINDS + LENGTHS + LINES + 2], 1.0);
+        let russian = figures(["привет мир", ""], 2);
+        assert!(russian[FIRST_SCRIPT + 3] > 0.9);
+    }
+}

@@ -1,0 +1,167 @@
+//! From a trained network to a model: bytes for the tables, the set of what was seen, the temperature,
+//! the ranks of novelty and the card.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use candle_core::Result;
+
+use super::{Recipe, TrainError, Trainer};
+use crate::card::{Card, DevFigures, Source};
+use crate::data::Row;
+use crate::encode::{Encoding, FEATURE_VERSION};
+use crate::eval;
+use crate::scores::softmax;
+use crate::text::cut;
+use crate::weights::Weights;
+use crate::{RouterModel, Scratch, ood, slices};
+
+/// Ranks of novelty that a card keeps: every half per cent.
+const RANKS: usize = 201;
+
+pub(super) fn finish(
+    recipe: &Recipe,
+    trainer: &Trainer<'_>,
+    labels: Vec<String>,
+    rows: &[Row],
+    dev: &[Row],
+) -> std::result::Result<RouterModel, TrainError> {
+    let weights = weights(recipe, trainer, rows)?;
+    let mut model = RouterModel { card: card(recipe, labels, rows), weights };
+    calibrate(&mut model, dev);
+    model.card.version = version(&model);
+    let report = eval::evaluate(&model, dev);
+    model.card.dev =
+        DevFigures { rows: report.n, accuracy: report.accuracy, macro_f1: report.macro_f1, ece: report.ece };
+    // Read back what will be written: a model that cannot be loaded must not leave here.
+    let bytes = model.to_bytes().map_err(TrainError::Write)?;
+    RouterModel::from_bytes(&bytes).map_err(TrainError::Write)
+}
+
+fn weights(recipe: &Recipe, trainer: &Trainer<'_>, rows: &[Row]) -> Result<Weights> {
+    let (tables, scales) = trainer.tables.quantize();
+    let numbers = |index: usize| trainer.vars[index].as_tensor().flatten_all()?.to_vec1::<f32>();
+    Ok(Weights {
+        tables,
+        scales,
+        trunk: numbers(0)?,
+        trunk_bias: numbers(1)?,
+        head: numbers(2)?,
+        head_bias: numbers(3)?,
+        seen: seen(recipe, rows),
+    })
+}
+
+/// The set of words and pairs of words that at least two training rows have.
+fn seen(recipe: &Recipe, rows: &[Row]) -> Vec<u8> {
+    let shift = 32 - recipe.shape.seen_bits;
+    let mut last_row = vec![0_u32; 1 << recipe.shape.seen_bits];
+    let mut seen = vec![0_u8; 1 << (recipe.shape.seen_bits - 3)];
+    let mut encoding = Encoding::default();
+    for (number, row) in (1..).zip(rows) {
+        let _whole = encoding.read(cut(&row.prompt), recipe.hash_seed, &mut || false);
+        for hash in encoding.grams[..2].iter().flatten() {
+            let bit = (hash >> shift) as usize;
+            if last_row[bit] != 0 && last_row[bit] != number {
+                seen[bit >> 3] |= 1 << (bit & 7);
+            }
+            last_row[bit] = number;
+        }
+    }
+    seen
+}
+
+fn card(recipe: &Recipe, labels: Vec<String>, rows: &[Row]) -> Card {
+    Card {
+        version: String::new(),
+        labels,
+        features: FEATURE_VERSION,
+        hash_seed: recipe.hash_seed,
+        shape: recipe.shape.clone(),
+        temperature: 1.0,
+        novelty: Vec::new(),
+        dev: DevFigures::default(),
+        files: recipe.files.clone(),
+        sources: sources(rows),
+        command: recipe.command.clone(),
+        date: recipe.date.clone(),
+        epochs: recipe.epochs,
+        seed: recipe.seed,
+    }
+}
+
+/// Eight hexadecimal digits of an FNV-1a hash of everything that scores depend on.
+fn version(model: &RouterModel) -> String {
+    let RouterModel { card, weights } = model;
+    let tables = weights.tables.iter().flatten().map(|&number| number as u8);
+    let floats = [&weights.scales, &weights.trunk, &weights.trunk_bias, &weights.head, &weights.head_bias];
+    let floats = floats.into_iter().chain([&card.novelty]).flatten().chain([&card.temperature]);
+    let labels = card.labels.iter().flat_map(|label| label.bytes());
+    let bytes = tables.chain(floats.flat_map(|number| number.to_le_bytes()));
+    let bytes = bytes.chain(weights.seen.iter().copied()).chain(labels);
+    let hash = bytes
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    format!("{:08x}", hash >> 32)
+}
+
+fn sources(rows: &[Row]) -> Vec<Source> {
+    let mut sources = BTreeMap::<&str, (BTreeSet<&str>, usize)>::new();
+    for row in rows {
+        let name = row.source.split('/').next().unwrap_or_default();
+        let (licenses, count) = sources.entry(name).or_default();
+        licenses.extend(row.license.as_deref());
+        *count += 1;
+    }
+    let source = |(name, (licenses, rows)): (&str, (BTreeSet<&str>, usize))| Source {
+        name: name.into(),
+        licenses: licenses.into_iter().map(Into::into).collect(),
+        rows,
+    };
+    sources.into_iter().map(source).collect()
+}
+
+/// Fits the temperature and the ranks of novelty to the tuning rows.
+fn calibrate(model: &mut RouterModel, dev: &[Row]) {
+    let mut scratch = Scratch::default();
+    let mut samples = Vec::new();
+    for row in dev {
+        let Scratch { encoding, buffers } = &mut scratch;
+        let _whole = encoding.read(cut(&row.prompt), model.card.hash_seed, &mut || false);
+        slices::forward(&model.weights, encoding, buffers);
+        if let Some(label) = model.card.labels.iter().position(|label| Some(label) == row.domain.as_ref()) {
+            samples.push((buffers.logits.clone(), label));
+        }
+    }
+    model.card.temperature = temperature(&samples);
+    let mut novelties: Vec<f32> = dev.iter().map(|row| novelty(model, &row.prompt, &mut scratch)).collect();
+    novelties.sort_by(f32::total_cmp);
+    if let Some(last) = novelties.len().checked_sub(1) {
+        model.card.novelty = (0..RANKS).map(|rank| novelties[rank * last / (RANKS - 1)]).collect();
+    }
+}
+
+fn novelty(model: &RouterModel, text: &str, scratch: &mut Scratch) -> f32 {
+    let scores = model.score(text, scratch);
+    ood::novelty(&scratch.encoding, &model.weights, scores.domains())
+}
+
+/// The temperature of the lowest mean log loss, by golden section between 1/4 and 4; 1 without samples.
+fn temperature(samples: &[(Vec<f32>, usize)]) -> f32 {
+    if samples.is_empty() {
+        return 1.0;
+    }
+    let loss = |log_temperature: f32| -> f64 {
+        let loss = |(logits, label): &(Vec<f32>, usize)| {
+            let mut chances = logits.clone();
+            softmax(&mut chances, log_temperature.exp());
+            -f64::from(chances[*label].max(1e-12)).ln()
+        };
+        samples.iter().map(loss).sum()
+    };
+    const GOLDEN: f32 = 0.618_034;
+    let (mut low, mut high) = (-4_f32.ln(), 4_f32.ln());
+    for _ in 0..30 {
+        let (left, right) = (high - GOLDEN * (high - low), low + GOLDEN * (high - low));
+        if loss(left) <= loss(right) { high = right } else { low = left }
+    }
+    ((low + high) / 2.0).exp()
+}

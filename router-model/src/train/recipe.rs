@@ -1,0 +1,105 @@
+//! What training is told, what it tells on its way, and why it may fail.
+
+use crate::card::DataFile;
+use crate::weights::Shape;
+use crate::{LoadError, MAX_DOMAINS};
+
+/// Everything that decides what training gives, beside the rows.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// Passes over the training rows.
+    pub epochs: usize,
+    /// Rows a step.
+    pub batch: usize,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Start of every hash.
+    pub hash_seed: u64,
+    /// Sizes of the network.
+    pub shape: Shape,
+    /// First learning rate of the trunk and the head; it falls to zero along a line.
+    pub net_rate: f64,
+    /// First learning rate of the tables; it falls to zero along a line.
+    pub table_rate: f32,
+    /// Weight decay of the trunk and the head.
+    pub decay: f64,
+    /// Share of n-grams left out of each text at each pass.
+    pub dropout: f32,
+    /// Share of the target given to all domains alike.
+    pub smoothing: f32,
+    /// How far large sources are held down: weight of a row = (rows of its source)^−flatten.
+    pub flatten: f32,
+    /// The files the rows were read from, for the card.
+    pub files: Vec<DataFile>,
+    /// The command, for the card.
+    pub command: String,
+    /// The day, for the card. No clock is read: it would make each day's file another.
+    pub date: Option<String>,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Recipe {
+            epochs: 6,
+            batch: 256,
+            seed: 1,
+            hash_seed: 0x6d69_7867_6174_6531,
+            shape: Shape { table_bits: [15, 16, 14], hidden: 64, seen_bits: 21 },
+            net_rate: 3e-3,
+            table_rate: 0.1,
+            decay: 0.01,
+            dropout: 0.5,
+            smoothing: 0.05,
+            flatten: 0.15,
+            files: Vec::new(),
+            command: String::new(),
+            date: None,
+        }
+    }
+}
+
+/// How far training is; handed to the caller's callback after every few steps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Rows learned from so far, over all passes.
+    pub rows: usize,
+    /// Rows there will be.
+    pub of: usize,
+    /// Mean loss since the last report.
+    pub loss: f32,
+}
+
+/// Why nothing was trained.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The rows name too few or too many domains.
+    Domains {
+        /// How many they name.
+        found: usize,
+    },
+    /// candle failed.
+    Candle(candle_core::Error),
+    /// The result cannot be written.
+    Write(LoadError),
+}
+
+impl std::fmt::Display for TrainError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            TrainError::Domains { found } => {
+                write!(f, "the training rows name {found} domains, where 2 to {MAX_DOMAINS} can be learned")
+            }
+            TrainError::Candle(error) => write!(f, "training: {error}"),
+            TrainError::Write(error) => write!(f, "training: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for TrainError {}
+
+impl From<candle_core::Error> for TrainError {
+    fn from(error: candle_core::Error) -> Self {
+        TrainError::Candle(error)
+    }
+}
