@@ -1,11 +1,11 @@
 //! The router model: text in, [`Scores`] out, in microseconds on one core.
 //!
-//! A text is [cut](text) to 12 KiB at most and [encoded](encode): hashes of its words, pairs of words and
-//! the letters within, and [figures of its surface](surface). The hashes choose rows of three small
-//! tables; their sums and the figures go through one hidden layer to the chances of the domains. The
-//! network is [written in candle](net) and trained there; the hot path [reads the same weights as
-//! slices](slices). Beside the chances stands [how unlike the known](ood) the text is, and any score can
-//! be [explained](explain) word by word, exactly.
+//! A text is cut to 12 KiB at most (`text`) and encoded: hashes of its words, pairs of words and the
+//! letters within (`encode`), and figures of its surface (`surface`). The hashes choose rows of three
+//! small tables; their sums and the figures go through one hidden layer to the chances of the domains.
+//! The network is written in candle (`net`) and trained there (`train`); the hot path reads the same
+//! weights as slices (`slices`). Beside the chances stands how unlike the known the text is (`ood`), and
+//! any score can be explained word by word, exactly (`explain`).
 //!
 //! Everything here is pure: no I/O but the readers of training files, no clock, no threads, no knowledge
 //! of experts or money. Same model, same text, same scores.

@@ -42,19 +42,20 @@ struct Latency {
 
 /// Judges, and prints a table or JSON.
 pub(crate) fn run(args: Args) -> Result<(), Exit> {
-    let model = load(&args.model)?;
-    let rows = data::read(&args.domains).map_err(|error| Exit::Input(error.to_string()))?;
+    let Args { model, domains, json } = args;
+    let model = load(&model)?;
+    let rows = data::read(&domains).map_err(|error| Exit::Input(error.to_string()))?;
     let judgement = Judgement {
         model: model.version(),
         domains: evaluate(&model, &rows),
         latency: latency(&model, &rows),
     };
-    if args.json {
+    if json {
         let json = serde_json::to_string(&judgement).map_err(|error| Exit::Internal(error.to_string()))?;
         anstream::println!("{json}");
         return Ok(());
     }
-    anstream::println!("router model {} on {}", judgement.model, args.domains.display());
+    anstream::println!("router model {} on {}", judgement.model, domains.display());
     show(&judgement.domains);
     let Latency { p50_micros, p99_micros } = judgement.latency;
     anstream::println!("latency of one score, one core: p50 {p50_micros:.1} µs, p99 {p99_micros:.1} µs");

@@ -1,7 +1,7 @@
 //! `mixgate mock`: the fault-injecting model server as a process of its own.
 
 use super::Exit;
-use gateway::mock::{self, Fault, Mock};
+use crate::mock::{self, Fault, Mock};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// An OpenAI-compatible model server for tests: normal answers, streams, and injected faults.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8001")]

@@ -37,19 +37,30 @@ pub(crate) struct Args {
 
 /// Reads, trains, writes, and says how good the model is.
 pub(crate) fn run(args: Args) -> Result<(), Exit> {
+    check_folder(&args.out)?;
     let (rows, rows_file) = read(&args.domains)?;
     let (dev, dev_file) = read(&args.dev)?;
-    let recipe = recipe(&args, vec![rows_file, dev_file]);
+    let out = args.out.clone();
+    let recipe = recipe(args, vec![rows_file, dev_file]);
     let bar = bar();
     let trained = train(&recipe, &rows, &dev, &mut |progress| advance(&bar, progress));
     bar.finish_and_clear();
     let model = trained.map_err(|error| Exit::Input(error.to_string()))?;
     let bytes = model.to_bytes().map_err(|error| Exit::Internal(error.to_string()))?;
-    std::fs::write(&args.out, &bytes)
-        .map_err(|error| Exit::Input(format!("{}: {error}", args.out.display())))?;
+    std::fs::write(&out, &bytes).map_err(|error| Exit::Input(format!("{}: {error}", out.display())))?;
     super::eval::show(&eval::evaluate(&model, &dev));
-    show_card(&model, &args.out, bytes.len());
+    show_card(&model, &out, bytes.len());
     Ok(())
+}
+
+/// Asks before the work whether its result has a place to go.
+fn check_folder(out: &Path) -> Result<(), Exit> {
+    match out.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(Exit::Input(format!("{}: no folder {}", out.display(), folder.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn read(path: &Path) -> Result<(Vec<data::Row>, DataFile), Exit> {
@@ -65,14 +76,14 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn recipe(args: &Args, files: Vec<DataFile>) -> Recipe {
+fn recipe(args: Args, files: Vec<DataFile>) -> Recipe {
     let standard = Recipe::default();
     Recipe {
         epochs: args.epochs.unwrap_or(standard.epochs),
         seed: args.seed.unwrap_or(standard.seed),
         files,
-        command: command(args),
-        date: args.date.clone(),
+        command: command(&args),
+        date: args.date,
         ..standard
     }
 }

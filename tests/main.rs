@@ -1,0 +1,1 @@
+//! End-to-end tests: real sockets, scripted upstreams, one file per capability.
