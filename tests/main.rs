@@ -1,1 +1,6 @@
 //! End-to-end tests: real sockets, scripted upstreams, one file per capability.
+#![expect(clippy::disallowed_types, reason = "tests look into answers, any place of them")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+
+mod harness;
+mod routing;

@@ -153,7 +153,8 @@ impl State {
             sessions,
             ledger,
             recent: Recent::default(),
-            connector: Connector::new(tasks.clone()),
+            // its own tasks: idle connections to upstreams need not end for the gateway to stop
+            connector: Connector::new(TaskTracker::new()),
             tasks,
             draining: CancellationToken::new(),
             halt: CancellationToken::new(),

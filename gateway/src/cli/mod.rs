@@ -2,7 +2,6 @@
 
 mod check;
 mod demo;
-#[cfg(feature = "train")]
 mod eval;
 mod hash_key;
 mod mock;
@@ -40,7 +39,6 @@ enum Command {
     /// Dry run: the decision for a prompt, and what decided it.
     Route(route::Args),
     /// Judge the router model on labelled prompts.
-    #[cfg(feature = "train")]
     Eval(eval::Args),
     /// Make a router model from labelled prompts.
     #[cfg(feature = "train")]
@@ -91,7 +89,6 @@ impl Cli {
             Command::Check(args) => check::run(args),
             Command::Schema(args) => schema::run(args),
             Command::Route(args) => route::run(args),
-            #[cfg(feature = "train")]
             Command::Eval(args) => eval::run(args),
             #[cfg(feature = "train")]
             Command::Train(args) => train::run(args),

@@ -86,7 +86,7 @@ fn resolve(reference: &str, environment: Environment<'_>, place: Place, faults: 
         (None, Some(default)) => default.to_owned(),
         (None, None) => {
             let help = format!("set it, or give a default: ${{{name}:-…}}");
-            faults.push(place, format!("the environment variable `{name}` is not set"), help);
+            faults.push_unset(place, format!("the environment variable `{name}` is not set"), help);
             String::new()
         }
     }

@@ -41,11 +41,13 @@ impl Source {
 pub struct Faults {
     source: Source,
     list: Vec<Fault>,
+    /// Lines with a variable that is not set: what is missing there was told.
+    unset: Vec<usize>,
 }
 
 impl Faults {
     pub(super) fn new(source: Source) -> Self {
-        Self { source, list: Vec::new() }
+        Self { source, list: Vec::new(), unset: Vec::new() }
     }
 
     pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
@@ -57,6 +59,18 @@ impl Faults {
 
     pub(super) fn push(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
         self.list.push(Fault { place, message: message.into(), help: help.into() });
+    }
+
+    pub(super) fn push_unset(&mut self, place: Place, message: String, help: String) {
+        self.unset.push(place.line);
+        self.push(place, message, help);
+    }
+
+    /// For values that do not fit: one that came from an unset variable was told already.
+    pub(super) fn push_unless_unset(&mut self, place: Place, message: String, help: String) {
+        if !self.unset.contains(&place.line) {
+            self.push(place, message, help);
+        }
     }
 
     pub(super) fn sort(&mut self) {

@@ -41,7 +41,8 @@ struct Key {
 impl Spot {
     /// Reads the YAML; a syntax fault is the only one then.
     pub(super) fn parse(expanded: &Expanded, faults: &mut Faults) -> Option<Self> {
-        match serde_saphyr::from_str::<Spanned<Raw>>(&expanded.text) {
+        let options = serde_saphyr::options! { strict_booleans: true };
+        match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&expanded.text, options) {
             Ok(raw) => Some(Self::place_all(raw, expanded)),
             Err(error) => {
                 let place = error.location().map(|l| Place { line: l.line() as usize, column: l.column() as usize });
@@ -130,7 +131,7 @@ pub(super) fn read<T: DeserializeOwned>(tree: &Spot, faults: &mut Faults) -> Opt
         let result = T::deserialize(reader);
         let marked = found.marked.get();
         for (place, message, help) in found.faults.take() {
-            faults.push(place, message, help);
+            faults.push_unless_unset(place, message, help);
         }
         match result {
             Ok(value) => return Some(value),
