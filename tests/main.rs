@@ -2,5 +2,6 @@
 #![expect(clippy::disallowed_types, reason = "tests look into answers, any place of them")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
+mod clients;
 mod harness;
 mod routing;

@@ -190,10 +190,10 @@ impl Relay {
 
     /// The upstream's clean end; what the client hears if it was none.
     fn ended(&mut self) -> Option<Poll<Option<Result<Bytes, Cut>>>> {
+        self.queue.extend(self.watch.as_mut().and_then(Watch::finish));
         if self.watch.as_ref().is_some_and(|w| !w.is_complete() && w.error.is_none()) {
             return Some(self.ended_early(Outcome::UpstreamError, "ended its stream before its end"));
         }
-        self.queue.extend(self.watch.as_mut().and_then(Watch::release));
         if let Some((_, back)) = self.upstream.take() {
             back.give();
         }
@@ -210,7 +210,7 @@ impl Relay {
             return Poll::Ready(Some(Err(Cut)));
         };
         let mid_event = !watch.between_events();
-        self.queue.extend(watch.release());
+        self.queue.extend(watch.finish());
         if watch.is_complete() {
             self.settle(Outcome::Ok);
         } else {

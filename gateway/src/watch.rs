@@ -75,9 +75,9 @@ impl Watch {
         self.done
     }
 
-    /// The stream stands between two events.
+    /// What went to the client ends between two events: always, but for one too long to be held.
     pub fn between_events(&self) -> bool {
-        self.splitter.pending() == 0
+        self.splitter.pending() <= sse::MAX_EVENT
     }
 
     /// Bytes taken so far.
@@ -93,63 +93,55 @@ impl Watch {
         }
     }
 
-    /// Takes a frame and queues what goes to the client. True when an event with data ended in it.
+    /// Takes a frame and queues what goes to the client: whole events, so that a cut never leaves half of one there.
+    /// True when an event with data ended in it.
     pub fn take(&mut self, frame: &Bytes, out: &mut VecDeque<Bytes>) -> bool {
         self.frames_bytes += frame.len();
         let mut splitter = std::mem::take(&mut self.splitter);
-        let edits = self.edits.strip_usage || self.edits.model.is_some();
         let mut passed = 0;
         let mut data_came = false;
         splitter.feed(frame, |event| {
-            let facts = self.look(&event);
+            let facts = self.look(&event.bytes);
             data_came |= facts.is_some();
-            if !edits {
-                return;
-            }
-            let Some(edited) = self.edit(&event, facts.as_ref()) else {
-                if event.bytes.is_empty() {
-                    out.push_back(frame.slice(passed..event.span.1));
-                    passed = event.span.1;
-                } else if event.span.0.is_none() {
-                    out.push_back(Bytes::copy_from_slice(&event.bytes));
-                    passed = event.span.1;
-                }
-                return;
+            let (start, end) = event.span;
+            let replaced = match (self.edit(&event, facts.as_ref()), start) {
+                (None, Some(_)) => return,
+                (None, None) if event.bytes.is_empty() => frame.slice(passed..end),
+                (None, None) => Bytes::copy_from_slice(&event.bytes),
+                (Some(edited), _) => Bytes::from(edited),
             };
-            if let Some(start) = event.span.0.filter(|start| *start > passed) {
-                out.push_back(frame.slice(passed..start));
-            }
-            passed = event.span.1;
-            if !edited.is_empty() {
-                out.push_back(Bytes::from(edited));
-            }
+            push(out, frame.slice(passed..start.unwrap_or(passed)));
+            push(out, replaced);
+            passed = end;
         });
         let mut held = splitter.pending().min(frame.len() - passed);
         if let Some(kept) = splitter.overflow() {
             held = 0;
-            if edits && !kept.is_empty() {
-                out.push_back(Bytes::from(kept));
-            }
+            push(out, Bytes::from(kept));
         }
         self.splitter = splitter;
-        if !edits {
-            out.push_back(frame.clone());
-        } else if passed < frame.len() - held {
-            out.push_back(frame.slice(passed..frame.len() - held));
-        }
+        push(out, frame.slice(passed..frame.len() - held));
         data_came
     }
 
-    /// Bytes held back for an edit that can no longer come: an event without its end.
-    pub fn release(&mut self) -> Option<Bytes> {
-        let edits = self.edits.strip_usage || self.edits.model.is_some();
+    /// The upstream has ended: what is still held, unless it is the torn end of a stream that is not whole.
+    pub fn finish(&mut self) -> Option<Bytes> {
         let pending = self.splitter.take_pending();
-        (edits && !pending.is_empty()).then(|| Bytes::from(pending))
+        let facts = sse::data(&pending).map(|data| self.provider.event(&data, true));
+        if let Some(facts) = facts.filter(|facts| facts.error.is_none()) {
+            self.note(&facts);
+        }
+        (self.is_complete() && !pending.is_empty()).then(|| Bytes::from(pending))
     }
 
-    fn look(&mut self, event: &Event<'_>) -> Option<EventFacts> {
-        let data = sse::data(&event.bytes)?;
+    fn look(&mut self, event: &[u8]) -> Option<EventFacts> {
+        let data = sse::data(event)?;
         let facts = self.provider.event(&data, self.thorough);
+        self.note(&facts);
+        Some(facts)
+    }
+
+    fn note(&mut self, facts: &EventFacts) {
         self.done |= facts.done;
         self.finished |= facts.finished;
         self.meaningful |= facts.meaningful;
@@ -159,11 +151,13 @@ impl Watch {
         if facts.error.is_some() && self.error.is_none() {
             self.error.clone_from(&facts.error);
         }
-        Some(facts)
     }
 
     /// The event as it goes on, empty where it does not; `None`: unchanged.
     fn edit(&self, event: &Event<'_>, facts: Option<&EventFacts>) -> Option<Vec<u8>> {
+        if !self.edits.strip_usage && self.edits.model.is_none() {
+            return None;
+        }
         let facts = facts.filter(|f| !f.done)?;
         if self.edits.strip_usage && facts.only_usage {
             // an LF that a cut has parted from its CR still belongs to the event before
@@ -183,6 +177,12 @@ impl Watch {
             edited.get_or_insert_with(|| event.bytes.to_vec()).drain(at);
         }
         edited
+    }
+}
+
+fn push(out: &mut VecDeque<Bytes>, bytes: Bytes) {
+    if !bytes.is_empty() {
+        out.push_back(bytes);
     }
 }
 
@@ -240,7 +240,7 @@ mod tests {
         for pair in points.windows(2) {
             watch.take(&Bytes::copy_from_slice(&stream[pair[0]..pair[1]]), &mut out);
         }
-        out.extend(watch.release());
+        out.extend(Some(Bytes::from(watch.splitter.take_pending())));
         (out.into_iter().flatten().collect(), watch)
     }
 
@@ -268,6 +268,23 @@ mod tests {
     fn the_clients_model_name_is_put_in() {
         let (out, _) = relayed(STREAM.as_bytes(), &[9, 90], &Edits { strip_usage: false, model: Some("gpt\"x".to_owned()) });
         assert_eq!(String::from_utf8(out).unwrap(), STREAM.replace("\"model\":\"m\"", "\"model\":\"gpt\\\"x\""));
+    }
+
+    #[test]
+    fn the_torn_end_of_a_cut_stream_is_not_passed_on() {
+        let mut watch = Watch::new(provider::of(ProviderName::Openai), 1, Edits::default());
+        let mut out = VecDeque::new();
+        let torn = "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"st";
+        watch.take(&Bytes::from(format!("data: {{}}\n\n{torn}")), &mut out);
+        assert_eq!(out, [Bytes::from("data: {}\n\n")]);
+        assert_eq!((watch.finish(), watch.is_complete(), watch.error), (None, false, None));
+    }
+
+    #[test]
+    fn a_last_marker_without_its_empty_line_still_counts() {
+        let mut watch = Watch::new(provider::of(ProviderName::Openai), 1, Edits::default());
+        watch.take(&Bytes::from("data: [DONE]\n"), &mut VecDeque::new());
+        assert_eq!((watch.finish(), watch.is_complete()), (Some(Bytes::from("data: [DONE]\n")), true));
     }
 
     #[test]
