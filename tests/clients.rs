@@ -107,14 +107,18 @@ fn openai_python_works_unchanged() {
         let requirements = sources().join("requirements.txt");
         must(Command::new(folder.join("venv/bin/pip")).args(["install", "--quiet", "-r"]).arg(requirements));
     });
-    run_against_a_gateway(Command::new(folder.join("venv/bin/python")).arg(sources().join("openai_python.py")));
+    run_against_a_gateway(
+        Command::new(folder.join("venv/bin/python")).arg(sources().join("openai_python.py")),
+    );
 }
 
 #[test]
 fn openai_node_works_unchanged() {
     let folder = installed("client-node", "package.json", |folder| {
         fs::copy(sources().join("package.json"), folder.join("package.json")).unwrap();
-        must(Command::new("npm").args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(folder));
+        must(
+            Command::new("npm").args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(folder),
+        );
     });
     fs::copy(sources().join("openai_node.mjs"), folder.join("openai_node.mjs")).unwrap();
     run_against_a_gateway(Command::new("node").arg(folder.join("openai_node.mjs")));

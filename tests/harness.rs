@@ -32,8 +32,7 @@ pub(crate) const ANSWER: &str = r#"{"id":"c1","object":"chat.completion","create
 pub(crate) const WORD: &str =
     r#"{"id":"c1","choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":null}]}"#;
 /// Its reason to finish.
-pub(crate) const FINISH: &str =
-    r#"{"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+pub(crate) const FINISH: &str = r#"{"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
 /// Its usage: 10 and 5 tokens.
 pub(crate) const USAGE: &str =
     r#"{"id":"c1","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}}"#;
@@ -78,7 +77,8 @@ impl Setup {
 
     /// One with several addresses.
     pub(crate) fn expert_at_all(self, name: &str, at: &[SocketAddr], more: &str) -> Setup {
-        let endpoints: Vec<String> = at.iter().map(|at| format!("{{ base_url: 'http://{at}/v1' }}")).collect();
+        let endpoints: Vec<String> =
+            at.iter().map(|at| format!("{{ base_url: 'http://{at}/v1' }}")).collect();
         self.expert_at(name, &format!("endpoints: [{}]", endpoints.join(", ")), "0.1", "0.1", more)
     }
 
@@ -314,7 +314,8 @@ impl Classifier for StandIn {
     }
 
     fn score(&self, text: &str, give_up: &mut dyn FnMut() -> bool) -> Option<Scores> {
-        let order = text.split_ascii_whitespace().find_map(|word| word.strip_prefix('@')).unwrap_or("general");
+        let order =
+            text.split_ascii_whitespace().find_map(|word| word.strip_prefix('@')).unwrap_or("general");
         let (word, chance) = order.split_once('=').unwrap_or((order, "1"));
         let mut scores = vec![0.0; self.domains.len()];
         match word {

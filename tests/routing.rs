@@ -144,13 +144,17 @@ async fn a_choice_at_its_capacity_gives_way() {
 #[tokio::test]
 async fn a_choice_that_fails_gives_way() {
     let (coder, large) = (Model::with(&["status-500"]).await, Model::honest().await);
-    let rig =
-        Setup::new().expert("coder", coder.addr, "quality: { code: 0.97 }").large(large.addr, "").start().await;
+    let rig = Setup::new()
+        .expert("coder", coder.addr, "quality: { code: 0.97 }")
+        .large(large.addr, "")
+        .start()
+        .await;
     let reply = rig.chat(&chat("auto", "@code write a parser")).await;
     rig.tells(&reply, "large", "upstream_failure").await;
     assert_eq!(reply.header("x-mixgate-attempts"), Some("2"));
     let record = rig.record_of(&reply).await;
-    let attempts: Vec<_> = record["attempts"].as_array().unwrap().iter().map(|a| (&a["expert"], &a["outcome"])).collect();
+    let attempts: Vec<_> =
+        record["attempts"].as_array().unwrap().iter().map(|a| (&a["expert"], &a["outcome"])).collect();
     assert_eq!(attempts, [(&"coder".into(), &"server_error".into()), (&"large".into(), &"ok".into())]);
     let labels = [("from", "coder"), ("to", "large"), ("reason", "upstream_failure")];
     assert_eq!(rig.metric("fallbacks_total", &labels).await, 1.0);
@@ -178,10 +182,15 @@ async fn a_second_turn_keeps_its_expert_though_a_cheaper_one_would_win_now() {
     let (_model, setup) = conversation().await;
     let rig = setup.start().await;
     let fresh = rig.chat(&turns(&[("user", "@chat and how are you")])).await;
-    assert_eq!(fresh.header("x-mixgate-expert"), Some("cheap"), "a conversation of its own goes to the cheap one");
+    assert_eq!(
+        fresh.header("x-mixgate-expert"),
+        Some("cheap"),
+        "a conversation of its own goes to the cheap one"
+    );
     let first = rig.chat(&turns(&[("user", "@code write a parser")])).await;
     rig.tells(&first, "coder", "routed").await;
-    let second = turns(&[("user", "@code write a parser"), ("assistant", "ok"), ("user", "@chat and how are you")]);
+    let second =
+        turns(&[("user", "@code write a parser"), ("assistant", "ok"), ("user", "@chat and how are you")]);
     let second = rig.chat(&second).await;
     rig.tells(&second, "coder", "sticky").await;
     assert_eq!(second.header("x-mixgate-domain"), Some("chat"));
@@ -192,7 +201,8 @@ async fn a_turn_its_expert_is_not_good_enough_for_goes_elsewhere() {
     let (_model, setup) = conversation().await;
     let rig = setup.start().await;
     rig.chat(&turns(&[("user", "@code write a parser")])).await;
-    let second = turns(&[("user", "@code write a parser"), ("assistant", "ok"), ("user", "@math prove that it ends")]);
+    let second =
+        turns(&[("user", "@code write a parser"), ("assistant", "ok"), ("user", "@math prove that it ends")]);
     let second = rig.chat(&second).await;
     rig.tells(&second, "large", "routed").await;
 }
@@ -215,10 +225,14 @@ async fn an_open_tool_loop_never_changes_its_expert() {
     let open = format!(r#"{{"model":"auto",{tools},"messages":[{opening},{call}]}}"#);
     let open = rig.chat(&open).await;
     rig.tells(&open, "coder", "sticky").await;
-    let later = format!(r#"{{"model":"auto",{tools},"messages":[{opening},{{"role":"assistant","content":"k"}},{turn},{call}]}}"#);
+    let later = format!(
+        r#"{{"model":"auto",{tools},"messages":[{opening},{{"role":"assistant","content":"k"}},{turn},{call}]}}"#
+    );
     let later = rig.chat(&later).await;
     assert_eq!(later.header("x-mixgate-expert"), Some("coder"), "math or not, the loop is open");
-    let closed = format!(r#"{{"model":"auto",{tools},"messages":[{opening},{call},{{"role":"assistant","content":"k"}},{turn}]}}"#);
+    let closed = format!(
+        r#"{{"model":"auto",{tools},"messages":[{opening},{call},{{"role":"assistant","content":"k"}},{turn}]}}"#
+    );
     let closed = rig.chat(&closed).await;
     assert_eq!(closed.header("x-mixgate-expert"), Some("cheap"), "the loop is closed, math goes to math");
 }
@@ -326,7 +340,8 @@ async fn embeddings_go_where_they_are_told_and_nowhere_else() {
 async fn legacy_completions_are_routed_too() {
     let (_coder, _large, setup) = coder_and_large().await;
     let rig = setup.start().await;
-    let reply = post_json(rig.addr(), "/v1/completions", &[], r#"{"model":"auto","prompt":"@code fn main"}"#).await;
+    let reply =
+        post_json(rig.addr(), "/v1/completions", &[], r#"{"model":"auto","prompt":"@code fn main"}"#).await;
     rig.tells(&reply, "coder", "routed").await;
     assert_eq!(rig.metric("requests_total", &[("endpoint", "completions"), ("outcome", "ok")]).await, 1.0);
 }

@@ -105,17 +105,21 @@ impl<'a> Ask<'a> {
         if let Some((_, raw)) = self.stream_options
             && raw != "null"
         {
-            let options: StreamOptions =
-                serde_json::from_str(raw).map_err(|e| Failure::InvalidValue("stream_options", e.to_string()))?;
+            let options: StreamOptions = serde_json::from_str(raw)
+                .map_err(|e| Failure::InvalidValue("stream_options", e.to_string()))?;
             self.wants_usage = options.include_usage == Some(true);
         }
-        let hint: Hint<'a> = top.metadata.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        let hint: Hint<'a> =
+            top.metadata.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
         let direct = top.session.and_then(|raw| serde_json::from_str(raw.get()).ok());
-        self.session = direct.or(hint.session_id).or(hint.conversation_id).or(hint.thread_id).or(hint.chat_id);
-        let asks = |raw: Option<&RawValue>| raw.is_some_and(|r| !matches!(r.get(), "null" | "false" | "[]" | "{}"));
+        self.session =
+            direct.or(hint.session_id).or(hint.conversation_id).or(hint.thread_id).or(hint.chat_id);
+        let asks =
+            |raw: Option<&RawValue>| raw.is_some_and(|r| !matches!(r.get(), "null" | "false" | "[]" | "{}"));
         self.needs.set(Capabilities::TOOLS, asks(top.tools));
         self.needs.set(Capabilities::PARALLEL_TOOLS, asks(top.tools) && asks(top.parallel_tools));
-        self.needs.set(Capabilities::LOGPROBS, asks(top.logprobs) && top.logprobs.is_some_and(|r| r.get() != "0"));
+        self.needs
+            .set(Capabilities::LOGPROBS, asks(top.logprobs) && top.logprobs.is_some_and(|r| r.get() != "0"));
         self.needs.set(Capabilities::REASONING, asks(top.reasoning));
         self.needs.set(Capabilities::AUDIO, asks(top.audio));
         self.needs.set(Capabilities::JSON_SCHEMA, top.response_format.is_some_and(is_json_schema));
@@ -156,7 +160,12 @@ impl<'a> Ask<'a> {
             Some(b'"') => turn.texts.push(Literal(inside(content))),
             Some(b'[') => self.read_parts(content, &mut turn)?,
             Some(b'n') => {}
-            _ => return Err(Failure::InvalidValue("messages", "`content` must be a text or a list of parts".to_owned())),
+            _ => {
+                return Err(Failure::InvalidValue(
+                    "messages",
+                    "`content` must be a text or a list of parts".to_owned(),
+                ));
+            }
         }
         Ok(turn)
     }
@@ -195,7 +204,7 @@ impl<'a> Ask<'a> {
                 for item in items {
                     match item.get().as_bytes().first() {
                         Some(b'"') => texts.push(Literal(inside(item.get()))),
-                        _ => self.tokens_estimated += 1 + memchr::memchr_iter(b',', item.get().as_bytes()).count() as u64,
+                        _ => self.tokens_estimated += token_ids(item),
                     }
                 }
             }
@@ -237,8 +246,8 @@ impl<'a> Ask<'a> {
             let start = at.start + offset;
             return (start..start + value.get().len(), Cow::Borrowed("true"));
         }
-        if raw.starts_with('{') {
-            let empty = raw[1..].trim_start().starts_with('}');
+        if let Some(inside) = raw.strip_prefix('{') {
+            let empty = inside.trim_start().starts_with('}');
             let insert = if empty { r#""include_usage":true"# } else { r#""include_usage":true,"# };
             return (at.start + 1..at.start + 1, Cow::Borrowed(insert));
         }
@@ -289,6 +298,11 @@ fn end_of_string(body: &[u8], mut at: usize) -> usize {
     body.len()
 }
 
+/// Ids in a list of tokens.
+fn token_ids(list: &RawValue) -> u64 {
+    1 + memchr::memchr_iter(b',', list.get().as_bytes()).count() as u64
+}
+
 fn place(body: &[u8], part: &str) -> Range<usize> {
     let start = part.as_ptr() as usize - body.as_ptr() as usize;
     start..start + part.len()
@@ -299,8 +313,8 @@ fn inside(literal: &str) -> &str {
 }
 
 fn text_of<'a>(raw: &'a RawValue, name: &'static str) -> Result<Cow<'a, str>, Failure> {
-    let text: Text<'a> =
-        serde_json::from_str(raw.get()).map_err(|_| Failure::InvalidValue(name, "must be a text".to_owned()))?;
+    let text: Text<'a> = serde_json::from_str(raw.get())
+        .map_err(|_| Failure::InvalidValue(name, "must be a text".to_owned()))?;
     Ok(text.0)
 }
 
@@ -315,9 +329,10 @@ fn truth(raw: Option<&RawValue>, name: &'static str) -> Result<bool, Failure> {
 fn number(raw: Option<&RawValue>, name: &'static str) -> Result<Option<u64>, Failure> {
     match raw.map(RawValue::get) {
         None | Some("null") => Ok(None),
-        Some(text) => {
-            text.parse().map(Some).map_err(|_| Failure::InvalidValue(name, "must be a whole number".to_owned()))
-        }
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| Failure::InvalidValue(name, "must be a whole number".to_owned())),
     }
 }
 
@@ -358,7 +373,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for StreamOptions<'a> {
             include_usage: Option<&'a RawValue>,
         }
         let raw = Option::<Written<'a>>::deserialize(deserializer)?.and_then(|w| w.include_usage);
-        Ok(Self { include_usage: raw.and_then(|r| serde_json::from_str(r.get()).ok()), include_usage_raw: raw })
+        Ok(Self {
+            include_usage: raw.and_then(|r| serde_json::from_str(r.get()).ok()),
+            include_usage_raw: raw,
+        })
     }
 }
 
@@ -474,7 +492,9 @@ impl<'de> Visitor<'de> for TopVisitor {
 
 fn refuse_case_variant<E: de::Error>(key: &str) -> Result<(), E> {
     match DECISIVE.iter().find(|known| known.eq_ignore_ascii_case(key)) {
-        Some(known) => Err(E::custom(format!("the key `{key}` could be read as `{known}`: write it in lower case"))),
+        Some(known) => {
+            Err(E::custom(format!("the key `{key}` could be read as `{known}`: write it in lower case")))
+        }
         None => Ok(()),
     }
 }

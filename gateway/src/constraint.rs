@@ -106,7 +106,9 @@ impl Rule {
     /// `domains`: probability per label; `None` where it is unknown, and then every rule on domains applies.
     fn applies(&self, caller: Caller, domains: Option<&[f32]>) -> bool {
         let tenant = self.tenant.is_none_or(|t| caller.0 == Some(t));
-        let likely = |probabilities: &[f32]| self.domains.iter().any(|d| probabilities.get(*d).is_some_and(|p| *p >= self.at));
+        let likely = |probabilities: &[f32]| {
+            self.domains.iter().any(|d| probabilities.get(*d).is_some_and(|p| *p >= self.at))
+        };
         tenant && (self.domains.is_empty() || domains.is_none_or(likely))
     }
 }
@@ -131,7 +133,9 @@ impl fmt::Display for WhyNot {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Capability(name) => write!(out, "lacks capability {name}"),
-            Self::Context { tokens, window } => write!(out, "about {tokens} tokens do not fit its window of {window}"),
+            Self::Context { tokens, window } => {
+                write!(out, "about {tokens} tokens do not fit its window of {window}")
+            }
             Self::Requires(tag) => write!(out, "lacks required tag {tag}"),
             Self::Forbids(tag) => write!(out, "forbidden tag {tag}"),
             Self::NotAllowed => out.write_str("not on the tenant's list"),
@@ -158,7 +162,13 @@ pub struct Constraints {
 
 impl Constraints {
     /// Collects what rules, policy and headers ask, given what is known of the domain.
-    pub fn gather(snapshot: &Snapshot, caller: Caller, domains: Option<&[f32]>, policy: usize, header: &[String]) -> Self {
+    pub fn gather(
+        snapshot: &Snapshot,
+        caller: Caller,
+        domains: Option<&[f32]>,
+        policy: usize,
+        header: &[String],
+    ) -> Self {
         let mut constraints = Self { require: header.to_vec(), ..Self::default() };
         for rule in snapshot.rules.iter().filter(|rule| rule.applies(caller, domains)) {
             constraints.require.extend_from_slice(&rule.require);

@@ -87,7 +87,11 @@ enum Tried {
 }
 
 /// Sends the errand along its plan.
-pub async fn dispatch(state: &Arc<State>, record: &Arc<Record>, errand: &Errand<'_>) -> Result<Answer, Failure> {
+pub async fn dispatch(
+    state: &Arc<State>,
+    record: &Arc<Record>,
+    errand: &Errand<'_>,
+) -> Result<Answer, Failure> {
     let mut reason = errand.reason;
     let mut last: Option<Failure> = None;
     let mut from: Option<usize> = None;
@@ -122,14 +126,23 @@ pub async fn dispatch(state: &Arc<State>, record: &Arc<Record>, errand: &Errand<
     Err(last.unwrap_or(Failure::NoHealthyUpstream))
 }
 
-async fn try_expert(state: &Arc<State>, record: &Arc<Record>, errand: &Errand<'_>, expert: &Expert, lease: Lease, reason: Reason) -> Result<Answer, Failure> {
+async fn try_expert(
+    state: &Arc<State>,
+    record: &Arc<Record>,
+    errand: &Errand<'_>,
+    expert: &Expert,
+    lease: Lease,
+    reason: Reason,
+) -> Result<Answer, Failure> {
     let mut tried = Vec::new();
     let mut lease = Some(lease);
     loop {
         let Some((at, endpoint)) = pick(&expert.endpoints, &tried, &mut |n| fastrand::u32(..n)) else {
             return Err(Failure::NoHealthyUpstream);
         };
-        let Some(place) = lease.take().or_else(|| expert.lease()) else { return Err(Failure::NoHealthyUpstream) };
+        let Some(place) = lease.take().or_else(|| expert.lease()) else {
+            return Err(Failure::NoHealthyUpstream);
+        };
         let attempt = begin(record, expert, endpoint);
         let tried_one = attempt_one(state, record, errand, expert, endpoint, place, attempt).await;
         record.facts().upstream += attempt.started.elapsed();
@@ -252,11 +265,15 @@ fn request(errand: &Errand<'_>, expert: &Expert, endpoint: &Endpoint) -> Request
 }
 
 /// Headers of the client that an upstream may see.
-const PASSED_UP: [HeaderName; 3] =
-    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate"), HeaderName::from_static("x-request-id")];
+const PASSED_UP: [HeaderName; 3] = [
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("x-request-id"),
+];
 
 /// Headers of an upstream that the client may see, besides those that begin with one of [`PREFIXES`].
-const PASSED_DOWN: [&str; 5] = ["content-type", "cache-control", "retry-after", "retry-after-ms", "x-should-retry"];
+const PASSED_DOWN: [&str; 5] =
+    ["content-type", "cache-control", "retry-after", "retry-after-ms", "x-should-retry"];
 const PREFIXES: [&str; 2] = ["x-ratelimit-", "openai-"];
 
 fn passed_down(headers: &HeaderMap) -> HeaderMap {
@@ -297,21 +314,31 @@ fn commit(
             (head, Body::full(renamed(record, errand, body)), Some(bill))
         }
         Probed::Stream { head, upstream, queue, watch } => {
-            let parts = Parts { upstream, queue, watch: Some(*watch), clocks: clocks(true), held, prompt_tokens };
+            let parts =
+                Parts { upstream, queue, watch: Some(*watch), clocks: clocks(true), held, prompt_tokens };
             (head, Body::relay(Relay::new(parts, Arc::clone(record), attempt)), None)
         }
         Probed::Large { head, upstream, queue } => {
-            let parts = Parts { upstream: Some(upstream), queue, watch: None, clocks: clocks(false), held, prompt_tokens };
+            let parts = Parts {
+                upstream: Some(upstream),
+                queue,
+                watch: None,
+                clocks: clocks(false),
+                held,
+                prompt_tokens,
+            };
             (head, Body::relay(Relay::new(parts, Arc::clone(record), attempt)), None)
         }
     };
-    let labels = [&*expert.name, &*endpoint.authority, if head.status.is_success() { "ok" } else { "client_error" }];
+    let labels =
+        [&*expert.name, &*endpoint.authority, if head.status.is_success() { "ok" } else { "client_error" }];
     state.meter.upstream_attempts.with_label_values(&labels).inc();
     if let Some(entry) = record.facts().attempts.get_mut(attempt.index) {
         entry.status = Some(head.status.as_u16());
     }
     let headers = passed_down(&head.headers);
-    let answer = Answer { status: head.status, headers, body, expert: expert.index, reason: Reason::Routed, bill };
+    let answer =
+        Answer { status: head.status, headers, body, expert: expert.index, reason: Reason::Routed, bill };
     Tried::Answered(Box::new(answer))
 }
 
@@ -327,20 +354,36 @@ fn renamed(record: &Record, errand: &Errand<'_>, body: Bytes) -> Bytes {
 }
 
 /// A refusal that the client caused passes; any other means the next candidate.
-fn refusal(expert: &Expert, head: http::response::Parts, body: Bytes) -> Result<(http::response::Parts, Bytes), Miss> {
+fn refusal(
+    expert: &Expert,
+    head: http::response::Parts,
+    body: Bytes,
+) -> Result<(http::response::Parts, Bytes), Miss> {
     let status = head.status.as_u16();
     let miss = |outcome, failure, elsewhere| Miss { outcome, status: Some(status), failure, elsewhere };
     let upstream = |what: String| Failure::UpstreamError { expert: expert.name.to_string(), what };
     match status {
-        401 | 403 => Err(miss("auth_error", upstream("it does not accept the gateway's key".to_owned()), false)),
-        429 => Err(miss("rate_limited", Failure::RateLimited(retry_after(&head.headers)), true)),
-        400 | 404 if expert.provider.is_unknown_model(&body) => {
-            Err(miss("unknown_model", upstream(format!("it does not know the model {}", expert.model)), false))
+        401 | 403 => {
+            Err(miss("auth_error", upstream("it does not accept the gateway's key".to_owned()), false))
         }
-        404 if !body.trim_ascii_start().starts_with(b"{") => Err(miss("not_found", upstream("its address has no such path".to_owned()), false)),
-        408 | 425 | 500..=599 => Err(miss("server_error", upstream(format!("it answered with status {status}")), true)),
+        429 => Err(miss("rate_limited", Failure::RateLimited(retry_after(&head.headers)), true)),
+        400 | 404 if expert.provider.is_unknown_model(&body) => Err(miss(
+            "unknown_model",
+            upstream(format!("it does not know the model {}", expert.model)),
+            false,
+        )),
+        404 if !body.trim_ascii_start().starts_with(b"{") => {
+            Err(miss("not_found", upstream("its address has no such path".to_owned()), false))
+        }
+        408 | 425 | 500..=599 => {
+            Err(miss("server_error", upstream(format!("it answered with status {status}")), true))
+        }
         400..=499 => Ok((head, body)),
-        _ => Err(miss("malformed", upstream(format!("it answered with status {status}, which has no meaning here")), false)),
+        _ => Err(miss(
+            "malformed",
+            upstream(format!("it answered with status {status}, which has no meaning here")),
+            false,
+        )),
     }
 }
 
@@ -377,7 +420,14 @@ fn bad_miss(expert: &Expert, status: StatusCode, bad: Bad) -> Miss {
     let status = Some(status.as_u16());
     match bad {
         Bad::Late => Miss { status, ..late(expert, "its first word did not come in time") },
-        Bad::Cut => Miss { outcome: "reset", status, failure: upstream("its answer broke off".to_owned()), elsewhere: true },
-        Bad::Malformed(what) => Miss { outcome: "malformed", status, failure: upstream(what), elsewhere: true },
+        Bad::Cut => Miss {
+            outcome: "reset",
+            status,
+            failure: upstream("its answer broke off".to_owned()),
+            elsewhere: true,
+        },
+        Bad::Malformed(what) => {
+            Miss { outcome: "malformed", status, failure: upstream(what), elsewhere: true }
+        }
     }
 }

@@ -90,7 +90,9 @@ impl Failure {
             Self::InvalidValue(..) => (S::BAD_REQUEST, INVALID, "invalid_value"),
             Self::ContextLengthExceeded { .. } => (S::BAD_REQUEST, INVALID, "context_length_exceeded"),
             Self::NoEligibleExpert(_) => (S::BAD_REQUEST, INVALID, "no_eligible_expert"),
-            Self::NoApiKey | Self::WrongApiKey => (S::UNAUTHORIZED, "authentication_error", "invalid_api_key"),
+            Self::NoApiKey | Self::WrongApiKey => {
+                (S::UNAUTHORIZED, "authentication_error", "invalid_api_key")
+            }
             Self::ModelNotAllowed(_) => (S::FORBIDDEN, "permission_error", "model_not_allowed"),
             Self::ModelNotFound { .. } => (S::NOT_FOUND, INVALID, "model_not_found"),
             Self::UnknownUrl(_) => (S::NOT_FOUND, INVALID, "unknown_url"),
@@ -122,19 +124,30 @@ impl Failure {
             Self::WrongApiKey => "this API key is not known".to_owned(),
             Self::ModelNotAllowed(what) => format!("this key may not use {what}"),
             Self::ModelNotFound { model, near } => format!("the model `{model}` does not exist; {near}"),
-            Self::UnknownUrl(path) => format!("there is nothing at `{path}`; the main endpoint is POST /v1/chat/completions"),
+            Self::UnknownUrl(path) => {
+                format!("there is nothing at `{path}`; the main endpoint is POST /v1/chat/completions")
+            }
             Self::MethodNotAllowed(allowed) => format!("this path takes {allowed}"),
             Self::RequestTimeout => "the body of the request did not arrive in time".to_owned(),
             Self::ClientGone => "the client closed the connection".to_owned(),
-            Self::BodyTooLarge(limit) => format!("the body is over the limit of {limit} bytes (server.max_body)"),
-            Self::UnsupportedMediaType => "the body must be JSON: send `content-type: application/json` and no content-encoding".to_owned(),
+            Self::BodyTooLarge(limit) => {
+                format!("the body is over the limit of {limit} bytes (server.max_body)")
+            }
+            Self::UnsupportedMediaType => {
+                "the body must be JSON: send `content-type: application/json` and no content-encoding"
+                    .to_owned()
+            }
             Self::Internal => "an internal error; the request id leads to it in the log".to_owned(),
-            Self::UpstreamError { expert, what } => format!("no model answered; the last one asked, {expert}: {what}"),
+            Self::UpstreamError { expert, what } => {
+                format!("no model answered; the last one asked, {expert}: {what}")
+            }
             Self::RateLimited(_) => "every model that may answer is at its rate limit".to_owned(),
             Self::NoHealthyUpstream => "every model that may answer is at its capacity".to_owned(),
             Self::Overloaded => "the gateway is at its limit of requests; try again shortly".to_owned(),
             Self::Draining => "the gateway is shutting down; try again on another".to_owned(),
-            Self::UpstreamTimeout { expert, what } => format!("no model answered in time; the last one asked, {expert}: {what}"),
+            Self::UpstreamTimeout { expert, what } => {
+                format!("no model answered in time; the last one asked, {expert}: {what}")
+            }
         }
     }
 

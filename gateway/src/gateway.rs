@@ -29,7 +29,11 @@ pub struct Gateway {
 
 impl Gateway {
     /// Binds both listeners and serves. `path`: the file to reload from.
-    pub async fn start(checked: Checked, path: Option<PathBuf>, classifier: Arc<dyn Classifier>) -> io::Result<Self> {
+    pub async fn start(
+        checked: Checked,
+        path: Option<PathBuf>,
+        classifier: Arc<dyn Classifier>,
+    ) -> io::Result<Self> {
         let (data_listener, data) = server::bind(&checked.config.server.listen).await?;
         let (admin_listener, admin) = server::bind(&checked.config.server.admin_listen).await?;
         let max_connections = checked.config.server.max_connections;
@@ -37,8 +41,18 @@ impl Gateway {
             tracing::warn!("{warning}");
         }
         let state = Arc::new(State::new(checked, path, classifier)?);
-        state.tasks.spawn(server::serve(data_listener, Arc::clone(&state), max_connections, stack::stack(&state)));
-        state.tasks.spawn(server::serve(admin_listener, Arc::clone(&state), ADMIN_CONNECTIONS, admin::service(&state)));
+        state.tasks.spawn(server::serve(
+            data_listener,
+            Arc::clone(&state),
+            max_connections,
+            stack::stack(&state),
+        ));
+        state.tasks.spawn(server::serve(
+            admin_listener,
+            Arc::clone(&state),
+            ADMIN_CONNECTIONS,
+            admin::service(&state),
+        ));
         if state.path.is_some() {
             state.tasks.spawn(watch_file(Arc::clone(&state)));
         }

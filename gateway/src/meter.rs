@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::{
-    Counter, CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Counter, CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::api::Dialect;
@@ -18,7 +18,8 @@ const NAMESPACE: &str = "mixgate";
 /// Seconds from a millisecond to ten minutes: answers of models.
 const SLOW: [f64; 14] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0];
 /// Seconds from ten microseconds to a second: our own work.
-const FAST: [f64; 12] = [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0];
+const FAST: [f64; 12] =
+    [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0];
 const SHARE: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
 
 /// All metrics of one gateway.
@@ -141,34 +142,111 @@ impl Meter {
         let f = Families { registry: Registry::new() };
         let level = |name, help| f.register(IntGauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)));
         let gauge = |name, help| f.register(Gauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)));
-        let count = |name, help| f.register(IntCounter::with_opts(Opts::new(name, help).namespace(NAMESPACE)));
+        let count =
+            |name, help| f.register(IntCounter::with_opts(Opts::new(name, help).namespace(NAMESPACE)));
         let by_expert = ["expert", "streaming"];
         let meter = Self {
-            requests: f.counters("requests_total", "Requests by how they ended.", &["endpoint", "expert", "outcome"]),
-            request_duration: f.histograms("request_duration_seconds", "From the first byte of a request to the last of its answer.", &by_expert, &SLOW),
-            time_to_first_token: f.histograms("time_to_first_token_seconds", "Until the first meaningful byte of an answer.", &by_expert, &SLOW),
-            time_per_output_token: f.histograms("time_per_output_token_seconds", "Between the tokens of an answer, mean per request.", &by_expert, &SLOW),
-            overhead: f.histogram("overhead_seconds", "Gateway time of a request: total less client and upstream.", &FAST),
+            requests: f.counters(
+                "requests_total",
+                "Requests by how they ended.",
+                &["endpoint", "expert", "outcome"],
+            ),
+            request_duration: f.histograms(
+                "request_duration_seconds",
+                "From the first byte of a request to the last of its answer.",
+                &by_expert,
+                &SLOW,
+            ),
+            time_to_first_token: f.histograms(
+                "time_to_first_token_seconds",
+                "Until the first meaningful byte of an answer.",
+                &by_expert,
+                &SLOW,
+            ),
+            time_per_output_token: f.histograms(
+                "time_per_output_token_seconds",
+                "Between the tokens of an answer, mean per request.",
+                &by_expert,
+                &SLOW,
+            ),
+            overhead: f.histogram(
+                "overhead_seconds",
+                "Gateway time of a request: total less client and upstream.",
+                &FAST,
+            ),
             in_flight: f.levels("in_flight_requests", "Requests being answered.", &["expert"]),
-            route_decisions: f.counters("route_decisions_total", "Routing decisions.", &["domain", "expert", "reason"]),
+            route_decisions: f.counters(
+                "route_decisions_total",
+                "Routing decisions.",
+                &["domain", "expert", "reason"],
+            ),
             route_duration: f.histogram("route_duration_seconds", "Time of a classification.", &FAST),
             route_confidence: f.histogram("route_confidence", "Probability of the likeliest domain.", &SHARE),
-            route_ood_score: f.histogram("route_ood_score", "How unlike anything known a prompt is, 0 to 1.", &SHARE),
-            upstream_attempts: f.counters("upstream_attempts_total", "Calls to endpoints by how they ended.", &["expert", "endpoint", "outcome"]),
-            fallbacks: f.counters("fallbacks_total", "Requests that went on to the next candidate.", &["from", "to", "reason"]),
-            tokens: f.counters("tokens_total", "Tokens; cached_input is part of input, reasoning part of output.", &["expert", "kind"]),
+            route_ood_score: f.histogram(
+                "route_ood_score",
+                "How unlike anything known a prompt is, 0 to 1.",
+                &SHARE,
+            ),
+            upstream_attempts: f.counters(
+                "upstream_attempts_total",
+                "Calls to endpoints by how they ended.",
+                &["expert", "endpoint", "outcome"],
+            ),
+            fallbacks: f.counters(
+                "fallbacks_total",
+                "Requests that went on to the next candidate.",
+                &["from", "to", "reason"],
+            ),
+            tokens: f.counters(
+                "tokens_total",
+                "Tokens; cached_input is part of input, reasoning part of output.",
+                &["expert", "kind"],
+            ),
             cost: f.floats("cost_usd_total", "Cost of tokens, USD.", &["expert", "kind"]),
-            baseline_cost: f.floats("baseline_cost_usd_total", "What the same tokens would have cost at the fallback, USD.", &["expert"]),
-            saved: f.gauges("saved_usd", "Baseline less all cost so far, USD; retries can make it fall.", &["expert"]),
-            hosting: f.gauges("hosting_usd_per_hour", "What a self-hosted expert costs, used or not, USD.", &["expert"]),
-            unpriced: f.counters("unpriced_requests_total", "Answers of an expert without a price: their cost is in no sum.", &["expert"]),
-            usage_missing: f.counters("usage_missing_total", "Answers whose upstream sent no usage: their tokens are estimates.", &["expert"]),
-            reload_success: level("config_last_reload_success", "Whether the last reload of the configuration worked, 1 or 0."),
-            reload_timestamp: gauge("config_last_reload_timestamp_seconds", "When the running configuration was loaded, Unix time."),
+            baseline_cost: f.floats(
+                "baseline_cost_usd_total",
+                "What the same tokens would have cost at the fallback, USD.",
+                &["expert"],
+            ),
+            saved: f.gauges(
+                "saved_usd",
+                "Baseline less all cost so far, USD; retries can make it fall.",
+                &["expert"],
+            ),
+            hosting: f.gauges(
+                "hosting_usd_per_hour",
+                "What a self-hosted expert costs, used or not, USD.",
+                &["expert"],
+            ),
+            unpriced: f.counters(
+                "unpriced_requests_total",
+                "Answers of an expert without a price: their cost is in no sum.",
+                &["expert"],
+            ),
+            usage_missing: f.counters(
+                "usage_missing_total",
+                "Answers whose upstream sent no usage: their tokens are estimates.",
+                &["expert"],
+            ),
+            reload_success: level(
+                "config_last_reload_success",
+                "Whether the last reload of the configuration worked, 1 or 0.",
+            ),
+            reload_timestamp: gauge(
+                "config_last_reload_timestamp_seconds",
+                "When the running configuration was loaded, Unix time.",
+            ),
             config_info: f.levels("config_info", "The running configuration.", &["hash"]),
             build_info: f.levels("build_info", "This build.", &["version", "router_version"]),
-            log_dropped: count("decision_log_dropped_total", "Decision records that could not be written because the log stood still."),
-            stale_connections: f.counters("stale_connections_total", "Idle upstream connections that had died and were replaced.", &["expert"]),
+            log_dropped: count(
+                "decision_log_dropped_total",
+                "Decision records that could not be written because the log stood still.",
+            ),
+            stale_connections: f.counters(
+                "stale_connections_total",
+                "Idle upstream connections that had died and were replaced.",
+                &["expert"],
+            ),
             connections: level("client_connections", "Open client connections."),
             process: process::Process::new(&f.registry),
             registry: f.registry,
@@ -208,7 +286,14 @@ impl Meter {
     }
 
     /// Observes the times of an answer; `per_token` where it had more than one token.
-    pub fn timed(&self, expert: &ExpertMeter, streaming: bool, total: Duration, first_token: Option<Duration>, per_token: Option<f64>) {
+    pub fn timed(
+        &self,
+        expert: &ExpertMeter,
+        streaming: bool,
+        total: Duration,
+        first_token: Option<Duration>,
+        per_token: Option<f64>,
+    ) {
         let observe = |family: &HistogramVec, cells: &[OnceLock<Histogram>; 2], seconds: f64| {
             let label = if streaming { "true" } else { "false" };
             let cell = &cells[usize::from(streaming)];
@@ -256,14 +341,21 @@ mod process {
     impl Process {
         pub(super) fn new(registry: &Registry) -> Self {
             let gauge = |name: &str, help: &str| {
-                let gauge = IntGauge::with_opts(Opts::new(name, help)).unwrap_or_else(|e| unreachable!("{name}: {e}"));
+                let gauge = IntGauge::with_opts(Opts::new(name, help))
+                    .unwrap_or_else(|e| unreachable!("{name}: {e}"));
                 register(registry, gauge.clone());
                 gauge
             };
-            let start = Gauge::with_opts(Opts::new("process_start_time_seconds", "Start time of the process, Unix time."));
+            let start = Gauge::with_opts(Opts::new(
+                "process_start_time_seconds",
+                "Start time of the process, Unix time.",
+            ));
             let start = start.unwrap_or_else(|e| unreachable!("{e}"));
             register(registry, start.clone());
-            let cpu = prometheus::Counter::with_opts(Opts::new("process_cpu_seconds_total", "User and system CPU time."));
+            let cpu = prometheus::Counter::with_opts(Opts::new(
+                "process_cpu_seconds_total",
+                "User and system CPU time.",
+            ));
             let cpu = cpu.unwrap_or_else(|e| unreachable!("{e}"));
             register(registry, cpu.clone());
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

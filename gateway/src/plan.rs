@@ -52,7 +52,12 @@ pub struct Plan {
 
 impl<'h> Wish<'h> {
     /// Reads `model` and the `x-mixgate-*` headers, and holds them against the tenant's allow-lists.
-    pub fn read(snapshot: &Snapshot, caller: Caller, headers: &'h HeaderMap, model: &str) -> Result<Self, Failure> {
+    pub fn read(
+        snapshot: &Snapshot,
+        caller: Caller,
+        headers: &'h HeaderMap,
+        model: &str,
+    ) -> Result<Self, Failure> {
         let mut selector = select(snapshot, model)?;
         let mut forced = false;
         let mut policy = snapshot.default_policy;
@@ -61,19 +66,27 @@ impl<'h> Wish<'h> {
         }
         if let Some(name) = text_header(headers, "x-mixgate-policy")? {
             let known = snapshot.policies.iter().map(|p| p.name.as_str());
-            let unknown = || Failure::InvalidValue("x-mixgate-policy", format!("no policy `{name}`; {}", suggestion(name, known.clone())));
+            let unknown = || {
+                Failure::InvalidValue(
+                    "x-mixgate-policy",
+                    format!("no policy `{name}`; {}", suggestion(name, known.clone())),
+                )
+            };
             policy = snapshot.policy_named(name).ok_or_else(unknown)?;
             if matches!(selector, Selector::Policy(_)) {
                 selector = Selector::Policy(policy);
             }
         }
         if let Some(name) = text_header(headers, "x-mixgate-expert")? {
-            selector = Selector::Expert(snapshot.expert_named(name).ok_or_else(|| not_found(snapshot, name))?);
+            selector =
+                Selector::Expert(snapshot.expert_named(name).ok_or_else(|| not_found(snapshot, name))?);
             forced = true;
         }
         let require = text_header(headers, "x-mixgate-require")?.unwrap_or_default();
-        let require = require.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect();
-        let wish = Self { selector, forced, policy, require, session: text_header(headers, "x-mixgate-session")? };
+        let require =
+            require.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect();
+        let wish =
+            Self { selector, forced, policy, require, session: text_header(headers, "x-mixgate-session")? };
         wish.check_allowed(snapshot, caller)?;
         Ok(wish)
     }
@@ -87,7 +100,10 @@ impl<'h> Wish<'h> {
         }
         let uses_policy = matches!(self.selector, Selector::Policy(_));
         if uses_policy && tenant.policies.as_ref().is_some_and(|list| !list.contains(&self.policy)) {
-            return Err(Failure::ModelNotAllowed(format!("the policy `{}`", snapshot.policies[self.policy].name)));
+            return Err(Failure::ModelNotAllowed(format!(
+                "the policy `{}`",
+                snapshot.policies[self.policy].name
+            )));
         }
         Ok(())
     }
@@ -111,11 +127,24 @@ fn text_header<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<
 }
 
 /// Decides where a request goes. `sessions` is `None` for a dry run.
-pub fn plan(snapshot: &Arc<Snapshot>, sessions: Option<&Sessions>, caller: Caller, wish: &Wish<'_>, ask: &Ask<'_>, dialect: Dialect) -> Result<Plan, Failure> {
+pub fn plan(
+    snapshot: &Arc<Snapshot>,
+    sessions: Option<&Sessions>,
+    caller: Caller,
+    wish: &Wish<'_>,
+    ask: &Ask<'_>,
+    dialect: Dialect,
+) -> Result<Plan, Failure> {
     let routed_text = if dialect == Dialect::Embeddings { Routable::default() } else { text::routable(ask) };
     let (verdict, took) = judge(snapshot, dialect, &routed_text);
     let scores = verdict.as_ref().and_then(Verdict::scores);
-    let mut constraints = Constraints::gather(snapshot, caller, scores.map(router_model::Scores::domains), wish.policy, &wish.require);
+    let mut constraints = Constraints::gather(
+        snapshot,
+        caller,
+        scores.map(router_model::Scores::domains),
+        wish.policy,
+        &wish.require,
+    );
     constraints.needs = ask.needs;
     constraints.tokens = ask.tokens_estimated + ask.max_output.unwrap_or(0);
     if let Selector::Expert(index) = wish.selector {
@@ -143,7 +172,10 @@ pub fn plan(snapshot: &Arc<Snapshot>, sessions: Option<&Sessions>, caller: Calle
         return Err(nobody(&candidates));
     }
     let features = features(ask, &routed_text);
-    let stands = candidates.into_iter().map(|c| Stand { score: c.quality, cost: c.cost, why_not: c.why_not }).collect();
+    let stands = candidates
+        .into_iter()
+        .map(|c| Stand { score: c.quality, cost: c.cost, why_not: c.why_not })
+        .collect();
     let decision = Decision {
         snapshot: Arc::clone(snapshot),
         policy: wish.policy,
@@ -168,13 +200,22 @@ fn judge(snapshot: &Snapshot, dialect: Dialect, text: &Routable) -> (Option<Verd
     (Some(verdict), took)
 }
 
-fn candidates<'s>(snapshot: &'s Snapshot, ask: &Ask<'_>, domains: Option<&[f32]>, constraints: &Constraints) -> Vec<Candidate<'s>> {
+fn candidates<'s>(
+    snapshot: &'s Snapshot,
+    ask: &Ask<'_>,
+    domains: Option<&[f32]>,
+    constraints: &Constraints,
+) -> Vec<Candidate<'s>> {
     snapshot
         .experts
         .iter()
         .map(|expert| {
             let output = ask.max_output.unwrap_or(EXPECTED_OUTPUT).min(EXPECTED_OUTPUT);
-            let usage = Usage { input: ask.tokens_estimated, output: output * u64::from(ask.choices), ..Usage::default() };
+            let usage = Usage {
+                input: ask.tokens_estimated,
+                output: output * u64::from(ask.choices),
+                ..Usage::default()
+            };
             Candidate {
                 expert,
                 quality: domains.map_or(0.0, |d| expert.expected_quality(d)),
@@ -186,7 +227,13 @@ fn candidates<'s>(snapshot: &'s Snapshot, ask: &Ask<'_>, domains: Option<&[f32]>
 }
 
 /// A named expert, and behind it the fallback; an embedding has no stand-in.
-fn named(snapshot: &Snapshot, index: usize, forced: bool, dialect: Dialect, candidates: &[Candidate<'_>]) -> Result<Choice, Failure> {
+fn named(
+    snapshot: &Snapshot,
+    index: usize,
+    forced: bool,
+    dialect: Dialect,
+    candidates: &[Candidate<'_>],
+) -> Result<Choice, Failure> {
     let name = &snapshot.experts[index].name;
     match &candidates[index].why_not {
         Some(WhyNot::NotAllowed) => return Err(Failure::ModelNotAllowed(format!("the model `{name}`"))),
@@ -217,7 +264,12 @@ fn seat(snapshot: &Snapshot, sessions: &Sessions, id: SessionId, hold: Hold) -> 
 }
 
 /// Keeps a conversation with its expert: always in a tool loop or a «continue», else while it is good enough.
-fn stay(choice: Choice, last: Option<(usize, Hold)>, candidates: &[Candidate<'_>], fallback: usize) -> Choice {
+fn stay(
+    choice: Choice,
+    last: Option<(usize, Hold)>,
+    candidates: &[Candidate<'_>],
+    fallback: usize,
+) -> Choice {
     let Some((index, hold)) = last else { return choice };
     let eligible = candidates[index].why_not.is_none();
     let keeps = eligible && (hold == Hold::Always || choice.order.contains(&index));
@@ -240,7 +292,9 @@ fn nobody(candidates: &[Candidate<'_>]) -> Failure {
         _ => None,
     });
     let all: Option<Vec<(u64, u64)>> = windows.collect();
-    if let Some(&(tokens, window)) = all.as_ref().and_then(|list| list.iter().max_by_key(|(_, window)| *window)) {
+    if let Some(&(tokens, window)) =
+        all.as_ref().and_then(|list| list.iter().max_by_key(|(_, window)| *window))
+    {
         return Failure::ContextLengthExceeded { tokens, window };
     }
     let why: Vec<String> = candidates

@@ -91,7 +91,11 @@ mod tests {
     use super::*;
 
     fn price(input: f64, cached: Option<f64>, output: f64) -> Price {
-        Price::new(&written::Price { input_per_1m: input, cached_input_per_1m: cached, output_per_1m: output })
+        Price::new(&written::Price {
+            input_per_1m: input,
+            cached_input_per_1m: cached,
+            output_per_1m: output,
+        })
     }
 
     #[test]

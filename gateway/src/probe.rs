@@ -30,7 +30,12 @@ pub enum Probed {
     /// A small answer, whole.
     Whole { head: response::Parts, body: Bytes, usage: Option<Usage>, text_bytes: usize },
     /// A stream that has begun.
-    Stream { head: response::Parts, upstream: Option<(Incoming, Back)>, queue: VecDeque<Bytes>, watch: Box<Watch> },
+    Stream {
+        head: response::Parts,
+        upstream: Option<(Incoming, Back)>,
+        queue: VecDeque<Bytes>,
+        watch: Box<Watch>,
+    },
     /// An answer too large to hold.
     Large { head: response::Parts, upstream: (Incoming, Back), queue: VecDeque<Bytes> },
     /// A status other than 2xx.
@@ -91,7 +96,13 @@ async fn refused(head: response::Parts, mut body: Incoming, back: Back) -> Resul
     Ok(Probed::Refused { head, body: text.freeze() })
 }
 
-async fn whole(head: response::Parts, mut body: Incoming, back: Back, provider: &dyn Provider, dialect: Dialect) -> Result<Probed, Bad> {
+async fn whole(
+    head: response::Parts,
+    mut body: Incoming,
+    back: Back,
+    provider: &dyn Provider,
+    dialect: Dialect,
+) -> Result<Probed, Bad> {
     let mut queue: VecDeque<Bytes> = VecDeque::new();
     let mut held = 0;
     while let Some(frame) = body.frame().await {
@@ -119,7 +130,12 @@ fn join(mut queue: VecDeque<Bytes>, length: usize) -> Bytes {
     all.freeze()
 }
 
-async fn stream(head: response::Parts, mut body: Incoming, back: Back, mut watch: Watch) -> Result<Probed, Bad> {
+async fn stream(
+    head: response::Parts,
+    mut body: Incoming,
+    back: Back,
+    mut watch: Watch,
+) -> Result<Probed, Bad> {
     let r#type = head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !r#type.is_empty() && !r#type.starts_with("text/event-stream") {
         return Err(Bad::Malformed(format!("it is {} where a stream of events was asked for", safe(r#type))));

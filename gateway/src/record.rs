@@ -193,18 +193,24 @@ struct CandidateView<'a> {
 impl Serialize for Decision {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let classifier = &self.snapshot.classifier;
-        let candidates = self.snapshot.experts.iter().zip(&self.candidates).map(|(expert, stand)| CandidateView {
-            expert: &expert.name,
-            score: round(stand.score),
-            expected_cost_usd: stand.cost,
-            eligible: stand.why_not.is_none(),
-            why_not: stand.why_not.as_ref().map(ToString::to_string),
-        });
+        let candidates =
+            self.snapshot.experts.iter().zip(&self.candidates).map(|(expert, stand)| CandidateView {
+                expert: &expert.name,
+                score: round(stand.score),
+                expected_cost_usd: stand.cost,
+                eligible: stand.why_not.is_none(),
+                why_not: stand.why_not.as_ref().map(ToString::to_string),
+            });
         let scores = self.scores.as_ref().map(Scores::domains).unwrap_or_default();
         DecisionView {
             policy: &self.snapshot.policies[self.policy].name,
             domain: self.domain(),
-            domain_scores: classifier.domains().iter().map(String::as_str).zip(scores.iter().copied().map(round)).collect(),
+            domain_scores: classifier
+                .domains()
+                .iter()
+                .map(String::as_str)
+                .zip(scores.iter().copied().map(round))
+                .collect(),
             confidence: round(self.confidence()),
             ood_score: round(self.scores.as_ref().map_or(0.0, Scores::ood)),
             candidates: candidates.collect(),
@@ -304,7 +310,14 @@ impl Record {
     /// A request that just came.
     pub fn new(request_id: String, snapshot: Arc<Snapshot>) -> Self {
         let time = SystemTime::now();
-        Self { id: new_id(time), request_id, snapshot, started: Instant::now(), time, facts: Mutex::default() }
+        Self {
+            id: new_id(time),
+            request_id,
+            snapshot,
+            started: Instant::now(),
+            time,
+            facts: Mutex::default(),
+        }
     }
 
     /// Takes the time since the request was read; what was spent on upstreams is not the gateway's.
@@ -384,7 +397,11 @@ impl std::fmt::Display for Rfc3339 {
         let (days, rest) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
         let (year, month, day) = civil(days as i64);
         let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-        write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
+        write!(
+            out,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
+            since.subsec_millis()
+        )
     }
 }
 

@@ -78,8 +78,14 @@ impl Clocks {
     /// `keep_alive` only for streams.
     pub fn new(idle: Duration, total_at: Instant, keep_alive: Option<Duration>) -> Self {
         let now = Instant::now();
-        let mut clocks =
-            Self { idle, total_at, keep_alive, last_data: now, last_sent: now, alarm: Box::pin(sleep_until(now)) };
+        let mut clocks = Self {
+            idle,
+            total_at,
+            keep_alive,
+            last_data: now,
+            last_sent: now,
+            alarm: Box::pin(sleep_until(now)),
+        };
         clocks.rearm();
         clocks
     }
@@ -197,7 +203,11 @@ impl Relay {
         if let Some((_, back)) = self.upstream.take() {
             back.give();
         }
-        let outcome = if self.watch.as_ref().is_some_and(|w| w.error.is_some()) { Outcome::UpstreamError } else { Outcome::Ok };
+        let outcome = if self.watch.as_ref().is_some_and(|w| w.error.is_some()) {
+            Outcome::UpstreamError
+        } else {
+            Outcome::Ok
+        };
         self.settle(outcome);
         None
     }

@@ -26,7 +26,11 @@ use crate::record::{Outcome, Record};
 use crate::state::{Snapshot, State};
 
 /// Answers a request; every failure is a response.
-pub async fn route(state: Arc<State>, record: Arc<Record>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+pub async fn route(
+    state: Arc<State>,
+    record: Arc<Record>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
     let response = answer(&state, &record, request).await.unwrap_or_else(|failure| {
         record.facts().outcome = Some(outcome_of(&failure));
         failure.response()
@@ -34,7 +38,11 @@ pub async fn route(state: Arc<State>, record: Arc<Record>, request: Request<Inco
     Ok(response)
 }
 
-async fn answer(state: &Arc<State>, record: &Arc<Record>, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+async fn answer(
+    state: &Arc<State>,
+    record: &Arc<Record>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Failure> {
     let (head, body) = request.into_parts();
     check_head(&head)?;
     let snapshot = &*record.snapshot;
@@ -56,7 +64,14 @@ async fn answer(state: &Arc<State>, record: &Arc<Record>, request: Request<Incom
 }
 
 /// The main job.
-async fn complete(state: &Arc<State>, record: &Arc<Record>, caller: Caller, dialect: Dialect, head: &Parts, body: Incoming) -> Result<Response<Body>, Failure> {
+async fn complete(
+    state: &Arc<State>,
+    record: &Arc<Record>,
+    caller: Caller,
+    dialect: Dialect,
+    head: &Parts,
+    body: Incoming,
+) -> Result<Response<Body>, Failure> {
     {
         let mut facts = record.facts();
         facts.endpoint = Some(dialect.path());
@@ -71,7 +86,8 @@ async fn complete(state: &Arc<State>, record: &Arc<Record>, caller: Caller, dial
         facts.streaming = ask.stream && dialect != Dialect::Embeddings;
     }
     let wish = Wish::read(&record.snapshot, caller, &head.headers, &ask.model)?;
-    let Plan { decision, constraints, session } = plan(&record.snapshot, Some(&state.sessions), caller, &wish, &ask, dialect)?;
+    let Plan { decision, constraints, session } =
+        plan(&record.snapshot, Some(&state.sessions), caller, &wish, &ask, dialect)?;
     observe(state, &decision);
     let decision = Arc::new(decision);
     {
@@ -87,7 +103,8 @@ async fn complete(state: &Arc<State>, record: &Arc<Record>, caller: Caller, dial
         order: &decision.order,
         reason: decision.reason,
         constraints: &constraints,
-        deadline: deadline::of(&head.headers)?.map(|limit| tokio::time::Instant::from_std(record.started) + limit),
+        deadline: deadline::of(&head.headers)?
+            .map(|limit| tokio::time::Instant::from_std(record.started) + limit),
     };
     let answer = dispatch(state, record, &errand).await;
     record.note_overhead(read_at.elapsed());
@@ -155,7 +172,11 @@ fn json(bytes: Vec<u8>) -> Response<Body> {
 }
 
 fn health(state: &State) -> Result<Response<Body>, Failure> {
-    if state.draining.is_cancelled() { Err(Failure::Draining) } else { Ok(json(br#"{"status":"ok"}"#.to_vec())) }
+    if state.draining.is_cancelled() {
+        Err(Failure::Draining)
+    } else {
+        Ok(json(br#"{"status":"ok"}"#.to_vec()))
+    }
 }
 
 /// What hyper lets through and two readers could read differently.
@@ -169,7 +190,12 @@ fn check_head(head: &Parts) -> Result<(), Failure> {
 }
 
 /// Reads a body: the only full buffer of unknown size, bounded alone and in sum.
-async fn read(state: &State, snapshot: &Snapshot, headers: &HeaderMap, mut body: Incoming) -> Result<(Bytes, Vec<OwnedSemaphorePermit>), Failure> {
+async fn read(
+    state: &State,
+    snapshot: &Snapshot,
+    headers: &HeaderMap,
+    mut body: Incoming,
+) -> Result<(Bytes, Vec<OwnedSemaphorePermit>), Failure> {
     check_type(headers)?;
     let limit = snapshot.config.server.max_body.0;
     let known = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
@@ -214,7 +240,8 @@ fn hold(state: &State, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
 fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
     let encoded = headers.get(CONTENT_ENCODING).is_some_and(|v| v != "identity");
     let json = headers.get(CONTENT_TYPE).is_none_or(|v| {
-        let essence = v.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence =
+            v.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         essence == "application/json" || essence.ends_with("+json")
     });
     if encoded || !json { Err(Failure::UnsupportedMediaType) } else { Ok(()) }
@@ -226,7 +253,9 @@ pub fn outcome_of(failure: &Failure) -> Outcome {
         Failure::Overloaded | Failure::Draining | Failure::NoHealthyUpstream => Outcome::Rejected,
         Failure::UpstreamTimeout { .. } => Outcome::Timeout,
         Failure::ClientGone => Outcome::Cancelled,
-        _ if failure.kind().0.is_client_error() && failure.kind().0 != StatusCode::TOO_MANY_REQUESTS => Outcome::ClientError,
+        _ if failure.kind().0.is_client_error() && failure.kind().0 != StatusCode::TOO_MANY_REQUESTS => {
+            Outcome::ClientError
+        }
         _ => Outcome::UpstreamError,
     }
 }

@@ -33,7 +33,11 @@ const STREAM_BUFFER: usize = 64 * 1024;
 /// Serves a listener until draining, with at most `max_connections` open.
 pub async fn serve<S>(listener: TcpListener, state: Arc<State>, max_connections: u32, service: S)
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static> + Clone + Send + Sync + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
 {
     let places = Arc::new(Semaphore::new(max_connections as usize));
     let builder = Arc::new(builder(&state.tasks));
@@ -45,7 +49,8 @@ where
         };
         match accepted {
             Ok((stream, place)) => {
-                let connection = one_connection(stream, place, Arc::clone(&state), Arc::clone(&builder), service.clone());
+                let connection =
+                    one_connection(stream, place, Arc::clone(&state), Arc::clone(&builder), service.clone());
                 state.tasks.spawn(connection);
             }
             Err(error) => {
@@ -57,7 +62,10 @@ where
     }
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, place))
@@ -65,7 +73,12 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> std::io::Res
 
 fn builder(tasks: &TaskTracker) -> auto::Builder<Tracked> {
     let mut builder = auto::Builder::new(Tracked(tasks.clone()));
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD).max_headers(100);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(100);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -77,9 +90,18 @@ fn builder(tasks: &TaskTracker) -> auto::Builder<Tracked> {
     builder
 }
 
-async fn one_connection<S>(stream: TcpStream, place: OwnedSemaphorePermit, state: Arc<State>, builder: Arc<auto::Builder<Tracked>>, service: S)
-where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static> + Clone + Send + Sync + 'static,
+async fn one_connection<S>(
+    stream: TcpStream,
+    place: OwnedSemaphorePermit,
+    state: Arc<State>,
+    builder: Arc<auto::Builder<Tracked>>,
+    service: S,
+) where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
 {
     let _place = place;
     if let Err(error) = stream.set_nodelay(true) {
@@ -114,9 +136,16 @@ where
 }
 
 /// hyper's service of a connection: after each answer's head the next bytes may begin a new request.
-fn per_request<S>(service: S, watcher: Watcher) -> impl hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
+fn per_request<S>(
+    service: S,
+    watcher: Watcher,
+) -> impl hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static> + Clone + Send + Sync + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
 {
     hyper::service::service_fn(move |request| {
         let mut service = service.clone();

@@ -48,7 +48,13 @@ impl Sessions {
     }
 
     /// The conversation of a request, and how firmly it holds.
-    pub fn identify(&self, caller: Caller, header: Option<&str>, ask: &Ask<'_>, text: &Routable) -> (SessionId, Hold) {
+    pub fn identify(
+        &self,
+        caller: Caller,
+        header: Option<&str>,
+        ask: &Ask<'_>,
+        text: &Routable,
+    ) -> (SessionId, Hold) {
         let mut hasher = self.hasher.build_hasher();
         hasher.write_usize(caller.0.map_or(0, |tenant| tenant + 1));
         let named = header.or(ask.session.as_deref());
@@ -82,7 +88,12 @@ mod tests {
     use super::*;
     use crate::api::Dialect;
 
-    fn identify(sessions: &Sessions, tenant: Option<usize>, header: Option<&str>, body: &str) -> (SessionId, Hold) {
+    fn identify(
+        sessions: &Sessions,
+        tenant: Option<usize>,
+        header: Option<&str>,
+        body: &str,
+    ) -> (SessionId, Hold) {
         let ask = Ask::parse(Dialect::Chat, body.as_bytes()).unwrap();
         sessions.identify(Caller(tenant), header, &ask, &text::routable(&ask))
     }

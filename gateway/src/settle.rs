@@ -76,7 +76,9 @@ fn count_decision(meter: &Meter, snapshot: &Snapshot, facts: &Facts) {
 }
 
 fn count_money(expert: &ExpertMeter, usage: &Usage, estimated: bool, bill: &Bill) {
-    for (counter, tokens) in expert.tokens.iter().zip([usage.input, usage.cached_input, usage.output, usage.reasoning]) {
+    for (counter, tokens) in
+        expert.tokens.iter().zip([usage.input, usage.cached_input, usage.output, usage.reasoning])
+    {
         counter.inc_by(tokens);
     }
     if estimated {

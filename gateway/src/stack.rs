@@ -21,7 +21,11 @@ use crate::state::State;
 /// The service of the data plane.
 pub fn stack(
     state: &Arc<State>,
-) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = Answering> + Clone + Send + Sync + 'static {
+) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = Answering>
++ Clone
++ Send
++ Sync
++ 'static {
     let leaf = Arc::clone(state);
     ServiceBuilder::new()
         .layer(SetRequestId) // first, so that every answer carries the id, the record's too

@@ -97,7 +97,10 @@ impl Snapshot {
 
     /// Position of an expert by name or model id.
     pub fn expert_named(&self, name: &str) -> Option<usize> {
-        self.experts.iter().position(|e| *e.name == *name).or_else(|| self.experts.iter().position(|e| e.model == name))
+        self.experts
+            .iter()
+            .position(|e| *e.name == *name)
+            .or_else(|| self.experts.iter().position(|e| e.model == name))
     }
 
     /// Position of a policy.
@@ -186,7 +189,9 @@ impl State {
         let path = self.path.as_ref().ok_or("this gateway was started without a file")?;
         let checked = config::load(path).map_err(|faults| faults.to_string())?;
         let old = self.snapshot();
-        let classifier = if checked.config.router.model == old.config.router.model && old.config.router.model == "builtin" {
+        let classifier = if checked.config.router.model == old.config.router.model
+            && old.config.router.model == "builtin"
+        {
             Arc::clone(&old.classifier)
         } else {
             load_classifier(&checked.config)?
@@ -239,7 +244,12 @@ fn check_domains(config: &Config, model: &dyn Classifier) -> Result<(), String> 
     }
 }
 
-fn build(checked: Checked, classifier: Arc<dyn Classifier>, meter: &Meter, old: Option<&Snapshot>) -> Snapshot {
+fn build(
+    checked: Checked,
+    classifier: Arc<dyn Classifier>,
+    meter: &Meter,
+    old: Option<&Snapshot>,
+) -> Snapshot {
     let Checked { config, hash, .. } = checked;
     let fallback = config.experts.iter().position(|e| e.name == config.fallback).unwrap_or(0);
     let experts: Vec<Expert> = config
@@ -272,7 +282,13 @@ fn build(checked: Checked, classifier: Arc<dyn Classifier>, meter: &Meter, old: 
     }
 }
 
-fn build_expert(index: usize, written: &written::Expert, is_fallback: bool, domains: &[String], old: Option<&Snapshot>) -> Expert {
+fn build_expert(
+    index: usize,
+    written: &written::Expert,
+    is_fallback: bool,
+    domains: &[String],
+    old: Option<&Snapshot>,
+) -> Expert {
     let provider = provider::of(written.provider);
     let key = written.api_key.as_ref().map(config::Secret::expose).filter(|k| !k.is_empty());
     let quality = domains
@@ -300,7 +316,13 @@ fn build_expert(index: usize, written: &written::Expert, is_fallback: bool, doma
         tags: tags_of(&written.governance),
         training_known: written.governance.trained_on.is_some(),
         max_concurrency: written.max_concurrency,
-        timeouts: Timeouts { connect: t.connect.0, headers: t.headers.0, first_token: t.first_token.0, idle: t.idle.0, total: t.total.0 },
+        timeouts: Timeouts {
+            connect: t.connect.0,
+            headers: t.headers.0,
+            first_token: t.first_token.0,
+            idle: t.idle.0,
+            total: t.total.0,
+        },
         endpoints: build_endpoints(written, old),
         load: before.map_or_else(Arc::default, |e| Arc::clone(&e.load)),
     }
@@ -316,9 +338,12 @@ fn build_endpoints(written: &written::Expert, old: Option<&Snapshot>) -> Vec<Arc
         .filter_map(|(url, weight)| {
             let new = Endpoint::new(url, weight)?;
             let same = |e: &&Arc<Endpoint>| {
-                (&e.authority, e.tls, &e.prefix, e.weight) == (&new.authority, new.tls, &new.prefix, new.weight)
+                (&e.authority, e.tls, &e.prefix, e.weight)
+                    == (&new.authority, new.tls, &new.prefix, new.weight)
             };
-            let before = old.and_then(|o| o.experts.iter().find(|e| *e.name == *written.name)?.endpoints.iter().find(same));
+            let before = old.and_then(|o| {
+                o.experts.iter().find(|e| *e.name == *written.name)?.endpoints.iter().find(same)
+            });
             Some(before.map_or_else(|| Arc::new(new), Arc::clone))
         })
         .collect()
@@ -373,7 +398,9 @@ pub(crate) mod tests {
 
     /// An expert with these qualities and nothing special.
     pub(crate) fn expert(index: usize, name: &str, quality: &[Option<f32>]) -> Expert {
-        let yaml = format!("name: {name}\nmodel: {name}\nbase_url: http://127.0.0.1:1/v1\nprice: {{ input_per_1m: 1, output_per_1m: 1 }}");
+        let yaml = format!(
+            "name: {name}\nmodel: {name}\nbase_url: http://127.0.0.1:1/v1\nprice: {{ input_per_1m: 1, output_per_1m: 1 }}"
+        );
         let written: written::Expert = serde_saphyr::from_str(&yaml).unwrap();
         let mut expert = build_expert(index, &written, false, &[], None);
         expert.quality = quality.to_vec();
@@ -390,7 +417,8 @@ experts:
   - { name: b, model: shared, base_url: 'http://h/v1', price: { input_per_1m: 1, output_per_1m: 1 } }
   - { name: shared, model: x, base_url: 'http://h/v1', price: { input_per_1m: 1, output_per_1m: 1 } }";
         let checked = config::parse("t.yaml", yaml, &|_| None).unwrap();
-        let experts: Vec<Expert> = (0..3).map(|i| build_expert(i, &checked.config.experts[i], false, &[], None)).collect();
+        let experts: Vec<Expert> =
+            (0..3).map(|i| build_expert(i, &checked.config.experts[i], false, &[], None)).collect();
         let policies = policy::build(&checked.config.policies);
         let all = selectors(&checked.config, &experts, &policies);
         assert_eq!(all["shared"], Selector::Expert(2));

@@ -134,9 +134,32 @@ fn without_harness(text: &str) -> Cow<'_, str> {
 
 fn is_follow_up(text: &str) -> bool {
     const PHRASES: [&str; 26] = [
-        "continue", "go on", "go ahead", "more", "yes", "yes please", "no", "ok", "okay", "please", "thanks", "thank you",
-        "proceed", "next", "again", "why", "and", "sure", "do it", "try again", "keep going", "weiter", "ja", "continuez",
-        "continúa", "继续",
+        "continue",
+        "go on",
+        "go ahead",
+        "more",
+        "yes",
+        "yes please",
+        "no",
+        "ok",
+        "okay",
+        "please",
+        "thanks",
+        "thank you",
+        "proceed",
+        "next",
+        "again",
+        "why",
+        "and",
+        "sure",
+        "do it",
+        "try again",
+        "keep going",
+        "weiter",
+        "ja",
+        "continuez",
+        "continúa",
+        "继续",
     ];
     let trimmed = text.trim().trim_end_matches(['.', '!', '?', '…', '。']).to_lowercase();
     if trimmed.is_empty() || PHRASES.contains(&trimmed.as_str()) {
@@ -144,7 +167,9 @@ fn is_follow_up(text: &str) -> bool {
     }
     let mut words = trimmed.split_whitespace();
     let first = words.next().unwrap_or_default();
-    trimmed.len() <= 40 && words.count() <= 4 && ["continue", "go", "please", "yes", "ok", "keep", "now"].contains(&first.trim_end_matches(','))
+    trimmed.len() <= 40
+        && words.count() <= 4
+        && ["continue", "go", "please", "yes", "ok", "keep", "now"].contains(&first.trim_end_matches(','))
 }
 
 /// The last turn carries results of tools, or the model's call still waits for them.
@@ -202,7 +227,9 @@ fn escape_around(raw: &str, at: usize) -> Option<usize> {
             continue;
         }
         let mut end = start + if bytes.get(start + 1) == Some(&b'u') { 6 } else { 2 };
-        let high = bytes.get(start + 2..start + 4).is_some_and(|d| d[0].eq_ignore_ascii_case(&b'd') && b"89abAB".contains(&d[1]));
+        let high = bytes
+            .get(start + 2..start + 4)
+            .is_some_and(|d| d[0].eq_ignore_ascii_case(&b'd') && b"89abAB".contains(&d[1]));
         if end == start + 6 && high {
             end = start + 12;
         }
@@ -237,9 +264,13 @@ mod tests {
 
     #[test]
     fn a_short_turn_brings_its_context() {
-        let text = of(r#"[{"role":"system","content":"You are a SQL assistant"},{"role":"user","content":"hello"}]"#);
+        let text = of(
+            r#"[{"role":"system","content":"You are a SQL assistant"},{"role":"user","content":"hello"}]"#,
+        );
         assert_eq!(text.text, "hello\nYou are a SQL assistant");
-        let text = of(r#"[{"role":"user","content":"Prove it"},{"role":"assistant","content":"…"},{"role":"user","content":"continue"}]"#);
+        let text = of(
+            r#"[{"role":"user","content":"Prove it"},{"role":"assistant","content":"…"},{"role":"user","content":"continue"}]"#,
+        );
         assert_eq!(text.text, "continue\nProve it");
         assert!(text.follow_up);
     }
@@ -255,7 +286,9 @@ mod tests {
 
     #[test]
     fn content_parts_are_joined() {
-        let text = of(r#"[{"role":"user","content":[{"type":"text","text":"a\nb"},{"type":"image_url","image_url":{"url":"data:AAAA"}},{"type":"text","text":"c"}]}]"#);
+        let text = of(
+            r#"[{"role":"user","content":[{"type":"text","text":"a\nb"},{"type":"image_url","image_url":{"url":"data:AAAA"}},{"type":"text","text":"c"}]}]"#,
+        );
         assert_eq!(text.text, "a\nb\nc");
     }
 

@@ -135,7 +135,12 @@ impl Connector {
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub async fn send(&self, endpoint: &Arc<Endpoint>, request: Request<Full<Bytes>>, limits: &Timeouts) -> Result<Answered, NoHead> {
+    pub async fn send(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        request: Request<Full<Bytes>>,
+        limits: &Timeouts,
+    ) -> Result<Answered, NoHead> {
         let mut repeated = false;
         while let Some(mut sender) = endpoint.pool.take() {
             if sender.ready().await.is_err() {
@@ -154,11 +159,21 @@ impl Connector {
         Ok(Self::answered(endpoint, sender, head, body, repeated))
     }
 
-    fn answered(endpoint: &Arc<Endpoint>, sender: SendRequest<Full<Bytes>>, head: response::Parts, body: Incoming, repeated: bool) -> Answered {
+    fn answered(
+        endpoint: &Arc<Endpoint>,
+        sender: SendRequest<Full<Bytes>>,
+        head: response::Parts,
+        body: Incoming,
+        repeated: bool,
+    ) -> Answered {
         Answered { head, body, back: Back { endpoint: Arc::clone(endpoint), sender }, repeated }
     }
 
-    async fn connect(&self, endpoint: &Endpoint, limit: Duration) -> Result<SendRequest<Full<Bytes>>, NoHead> {
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        limit: Duration,
+    ) -> Result<SendRequest<Full<Bytes>>, NoHead> {
         let deadline = Deadline::now() + limit;
         match timeout_at(deadline, self.connect_unbounded(endpoint)).await {
             Ok(result) => result,
@@ -207,7 +222,11 @@ impl From<Lost> for NoHead {
     }
 }
 
-async fn exchange(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>, limit: Duration) -> Result<(response::Parts, Incoming), Lost> {
+async fn exchange(
+    sender: &mut SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+    limit: Duration,
+) -> Result<(response::Parts, Incoming), Lost> {
     let deadline = Deadline::now() + limit;
     match timeout_at(deadline, sender.send_request(request)).await {
         Ok(Ok(response)) => Ok(response.into_parts()),
@@ -218,12 +237,18 @@ async fn exchange(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<B
 
 /// A reused connection that ended before a whole head: the server had closed it while it lay in the pool.
 fn died_in_the_pool(error: &hyper::Error) -> bool {
-    error.is_canceled() || error.is_closed() || error.is_incomplete_message() || io_kind(error).is_some_and(is_gone)
+    error.is_canceled()
+        || error.is_closed()
+        || error.is_incomplete_message()
+        || io_kind(error).is_some_and(is_gone)
 }
 
 fn is_gone(kind: std::io::ErrorKind) -> bool {
     use std::io::ErrorKind as K;
-    matches!(kind, K::ConnectionReset | K::BrokenPipe | K::ConnectionAborted | K::UnexpectedEof | K::NotConnected)
+    matches!(
+        kind,
+        K::ConnectionReset | K::BrokenPipe | K::ConnectionAborted | K::UnexpectedEof | K::NotConnected
+    )
 }
 
 fn io_kind(error: &hyper::Error) -> Option<std::io::ErrorKind> {

@@ -51,9 +51,13 @@ struct CompletionDetails {
 
 impl From<Reported> for Usage {
     fn from(reported: Reported) -> Self {
-        let missing_output = reported.completion_tokens == 0 && reported.total_tokens > reported.prompt_tokens;
-        let output =
-            if missing_output { reported.total_tokens - reported.prompt_tokens } else { reported.completion_tokens };
+        let missing_output =
+            reported.completion_tokens == 0 && reported.total_tokens > reported.prompt_tokens;
+        let output = if missing_output {
+            reported.total_tokens - reported.prompt_tokens
+        } else {
+            reported.completion_tokens
+        };
         Self {
             input: reported.prompt_tokens,
             cached_input: reported.prompt_tokens_details.and_then(|d| d.cached_tokens).unwrap_or(0),

@@ -266,8 +266,15 @@ mod tests {
 
     #[test]
     fn the_clients_model_name_is_put_in() {
-        let (out, _) = relayed(STREAM.as_bytes(), &[9, 90], &Edits { strip_usage: false, model: Some("gpt\"x".to_owned()) });
-        assert_eq!(String::from_utf8(out).unwrap(), STREAM.replace("\"model\":\"m\"", "\"model\":\"gpt\\\"x\""));
+        let (out, _) = relayed(
+            STREAM.as_bytes(),
+            &[9, 90],
+            &Edits { strip_usage: false, model: Some("gpt\"x".to_owned()) },
+        );
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            STREAM.replace("\"model\":\"m\"", "\"model\":\"gpt\\\"x\"")
+        );
     }
 
     #[test]
@@ -298,7 +305,8 @@ mod tests {
 
     #[test]
     fn a_stream_without_finish_or_marker_is_not_whole() {
-        let cut = &STREAM.as_bytes()[..STREAM.find("data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},").unwrap()];
+        let cut = &STREAM.as_bytes()
+            [..STREAM.find("data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},").unwrap()];
         assert!(!relayed(cut, &[], &Edits::default()).1.is_complete());
     }
 

@@ -86,7 +86,11 @@ impl AsyncWrite for Wire {
         self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.stream.poll_write_ready(cx))?;
             match self.stream.try_write_vectored(slices) {
@@ -158,7 +162,10 @@ fn is_ambiguous(head: &[u8]) -> bool {
     if has_bare_lf(head) {
         return true;
     }
-    let named = |name: &[u8]| head.split(|b| *b == b'\n').any(|line| line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name));
+    let named = |name: &[u8]| {
+        head.split(|b| *b == b'\n')
+            .any(|line| line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name))
+    };
     named(b"transfer-encoding:") && named(b"content-length:")
 }
 
@@ -177,7 +184,11 @@ mod tests {
         assert!(refuses(&["POST / HTTP/1.1\nhost: a\n\n"]));
         assert!(refuses(&["POST / HTTP/1.1\r\nhost: a\nx: y\r\n\r\n"]));
         assert!(refuses(&["POST / HTTP/1.1\r\nContent-Length: 3\r\ntransfer-encoding: chunked\r\n\r\n"]));
-        assert!(refuses(&["POST / HTTP/1.1\r\nContent-Le", "ngth: 3\r\ntransfer-encoding: chunked\r", "\n\r\n"]));
+        assert!(refuses(&[
+            "POST / HTTP/1.1\r\nContent-Le",
+            "ngth: 3\r\ntransfer-encoding: chunked\r",
+            "\n\r\n"
+        ]));
     }
 
     #[test]

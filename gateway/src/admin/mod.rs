@@ -25,11 +25,16 @@ const SHOWN: usize = 50;
 /// The service of the admin listener.
 pub fn service(
     state: &Arc<State>,
-) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = Answering> + Clone + Send + Sync + 'static {
+) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = Answering>
++ Clone
++ Send
++ Sync
++ 'static {
     let state = Arc::clone(state);
     service_fn(move |request: Request<Incoming>| {
         let state = Arc::clone(&state);
-        let answering: Answering = Box::pin(async move { Ok(answer(&state, &request).await.unwrap_or_else(|f| f.response())) });
+        let answering: Answering =
+            Box::pin(async move { Ok(answer(&state, &request).await.unwrap_or_else(|f| f.response())) });
         answering
     })
 }
@@ -52,9 +57,13 @@ async fn answer(state: &Arc<State>, request: &Request<Incoming>) -> Result<Respo
         ("/api/decisions", true) => json(&decisions(state, request.uri().query().unwrap_or_default())?),
         ("/-/reload", false) if request.method() == Method::POST => Ok(reload(state).await),
         ("/-/reload", _) => Err(Failure::MethodNotAllowed("POST")),
-        ("/livez" | "/readyz" | "/metrics" | "/status" | "/api/decisions", false) => Err(Failure::MethodNotAllowed("GET, HEAD")),
+        ("/livez" | "/readyz" | "/metrics" | "/status" | "/api/decisions", false) => {
+            Err(Failure::MethodNotAllowed("GET, HEAD"))
+        }
         _ => match path.strip_prefix("/api/decisions/") {
-            Some(id) if get => json(&state.recent.get(id).ok_or_else(|| Failure::UnknownUrl(path.to_owned()))?),
+            Some(id) if get => {
+                json(&state.recent.get(id).ok_or_else(|| Failure::UnknownUrl(path.to_owned()))?)
+            }
             _ => Err(Failure::UnknownUrl(path.to_owned())),
         },
     }
@@ -73,7 +82,9 @@ fn metrics(state: &State) -> Response<Body> {
         meter.in_flight.set(i64::from(expert.load.load(std::sync::atomic::Ordering::Relaxed)));
     }
     let mut response = Response::new(Body::full(state.meter.render()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     response
 }
 
@@ -87,7 +98,9 @@ fn decisions(state: &State, query: &str) -> Result<Decisions, Failure> {
     for pair in query.split('&').filter(|p| !p.is_empty()) {
         match pair.split_once('=') {
             Some(("limit", value)) => {
-                limit = value.parse().map_err(|_| Failure::InvalidValue("limit", "must be a whole number".to_owned()))?;
+                limit = value
+                    .parse()
+                    .map_err(|_| Failure::InvalidValue("limit", "must be a whole number".to_owned()))?;
             }
             _ => return Err(Failure::InvalidValue("query", "known here: limit".to_owned())),
         }

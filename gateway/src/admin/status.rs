@@ -64,12 +64,16 @@ pub(super) fn status(state: &State) -> Status {
         priced: expert.price.is_some(),
         in_flight: expert.load.load(Ordering::Relaxed),
         max_concurrency: expert.max_concurrency,
-        endpoints: expert.endpoints.iter().map(|e| EndpointStatus {
-            authority: Arc::clone(&e.authority),
-            tls: e.tls,
-            weight: e.weight,
-            in_flight: e.load.load(Ordering::Relaxed),
-        }).collect(),
+        endpoints: expert
+            .endpoints
+            .iter()
+            .map(|e| EndpointStatus {
+                authority: Arc::clone(&e.authority),
+                tls: e.tls,
+                weight: e.weight,
+                in_flight: e.load.load(Ordering::Relaxed),
+            })
+            .collect(),
     });
     Status {
         version: env!("CARGO_PKG_VERSION"),

@@ -40,7 +40,12 @@ pub struct DryRun {
 }
 
 /// The JSON answer.
-pub fn explain(record: &Record, caller: Caller, headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Failure> {
+pub fn explain(
+    record: &Record,
+    caller: Caller,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Vec<u8>, Failure> {
     let mut dry_run = dry_run(&record.snapshot, caller, headers, body)?;
     dry_run.id.clone_from(&record.id);
     dry_run.request_id.clone_from(&record.request_id);
@@ -49,7 +54,12 @@ pub fn explain(record: &Record, caller: Caller, headers: &HeaderMap, body: &[u8]
 }
 
 /// Decides as a request would be decided, outside of any conversation.
-pub fn dry_run(snapshot: &Arc<Snapshot>, caller: Caller, headers: &HeaderMap, body: &[u8]) -> Result<DryRun, Failure> {
+pub fn dry_run(
+    snapshot: &Arc<Snapshot>,
+    caller: Caller,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<DryRun, Failure> {
     let ask = Ask::parse(Dialect::Chat, body)?;
     let wish = Wish::read(snapshot, caller, headers, &ask.model)?;
     let plan = plan(snapshot, None, caller, &wish, &ask, Dialect::Chat)?;
@@ -75,5 +85,9 @@ fn attribution(decision: &Decision, text: &str) -> Vec<Attributed> {
     let of = |s: &router_model::Scores| s.domains().get(top).copied().unwrap_or(0.0);
     let mut words = decision.snapshot.classifier.explain(text, &of);
     words.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
-    words.into_iter().take(WORDS).map(|w| Attributed { text: text.get(w.text).unwrap_or_default().to_owned(), weight: w.weight }).collect()
+    words
+        .into_iter()
+        .take(WORDS)
+        .map(|w| Attributed { text: text.get(w.text).unwrap_or_default().to_owned(), weight: w.weight })
+        .collect()
 }

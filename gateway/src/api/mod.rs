@@ -1,8 +1,8 @@
 //! The dialects clients speak: where a path leads and what its answers look like. Edge only: there is one
 //! dispatch behind all of them.
 
-pub mod models;
 pub mod explain;
+pub mod models;
 
 use http::Method;
 
@@ -82,7 +82,11 @@ pub fn target<'p>(method: &Method, path: &'p str) -> Result<Target<'p>, Failure>
         },
     };
     let fits = method.as_str() == allowed || (allowed == "GET" && *method == Method::HEAD);
-    if fits { Ok(target) } else { Err(Failure::MethodNotAllowed(if allowed == "GET" { "GET, HEAD" } else { allowed })) }
+    if fits {
+        Ok(target)
+    } else {
+        Err(Failure::MethodNotAllowed(if allowed == "GET" { "GET, HEAD" } else { allowed }))
+    }
 }
 
 #[cfg(test)]

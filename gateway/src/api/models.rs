@@ -56,8 +56,12 @@ fn model<'a>(snapshot: &'a Snapshot, caller: Caller, name: &str) -> Option<Model
     let (id, selector) = snapshot.selectors.get_key_value(name)?;
     let tenant = caller.0.map(|index| &snapshot.tenants[index]);
     let allowed = match selector {
-        Selector::Expert(index) => tenant.and_then(|t| t.experts.as_ref()).is_none_or(|list| list.contains(index)),
-        Selector::Policy(index) => tenant.and_then(|t| t.policies.as_ref()).is_none_or(|list| list.contains(index)),
+        Selector::Expert(index) => {
+            tenant.and_then(|t| t.experts.as_ref()).is_none_or(|list| list.contains(index))
+        }
+        Selector::Policy(index) => {
+            tenant.and_then(|t| t.policies.as_ref()).is_none_or(|list| list.contains(index))
+        }
     };
     let expert = if let Selector::Expert(index) = selector { Some(&snapshot.experts[*index]) } else { None };
     allowed.then(|| Model {

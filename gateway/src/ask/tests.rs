@@ -15,7 +15,8 @@ fn rewritten(body: &str, model: &str) -> String {
 #[test]
 fn only_the_model_is_exchanged() {
     let body = r#"{ "seed": 1.0e2, "model" : "auto","x":{"model":"y"}, "messages":[{"role":"user","content":"hi"}]}"#;
-    let expected = r#"{ "seed": 1.0e2, "model" : "m/1","x":{"model":"y"}, "messages":[{"role":"user","content":"hi"}]}"#;
+    let expected =
+        r#"{ "seed": 1.0e2, "model" : "m/1","x":{"model":"y"}, "messages":[{"role":"user","content":"hi"}]}"#;
     assert_eq!(rewritten(body, "m/1"), expected);
 }
 
@@ -28,13 +29,18 @@ fn an_unchanged_body_is_not_copied() {
 
 #[test]
 fn usage_is_asked_for_wherever_stream_options_stand() {
-    let with = |options: &str| format!(r#"{{{options}"stream":true,"model":"m","messages":[{{"role":"user","content":"x"}}]}}"#);
+    let with = |options: &str| {
+        format!(r#"{{{options}"stream":true,"model":"m","messages":[{{"role":"user","content":"x"}}]}}"#)
+    };
     let cases = [
         (with(""), r#""model":"m","stream_options":{"include_usage":true},"#),
         (with(r#""stream_options":{},"#), r#"{"stream_options":{"include_usage":true},"#),
         (with(r#""stream_options":null,"#), r#"{"stream_options":{"include_usage":true},"#),
         (with(r#""stream_options":{ "a":1},"#), r#"{"stream_options":{"include_usage":true, "a":1},"#),
-        (with(r#""stream_options":{"include_usage": false,"a":1},"#), r#""stream_options":{"include_usage": true,"a":1},"#),
+        (
+            with(r#""stream_options":{"include_usage": false,"a":1},"#),
+            r#""stream_options":{"include_usage": true,"a":1},"#,
+        ),
     ];
     for (body, expected) in cases {
         let out = rewritten(&body, "m");
@@ -65,7 +71,8 @@ fn nesting_is_bounded_in_skipped_values_too() {
         "]".repeat(200_000)
     );
     assert!(matches!(chat(&deep), Err(Failure::InvalidJson(_))));
-    let brackets_in_text = format!(r#"{{"model":"a","messages":[{{"role":"user","content":"{}"}}]}}"#, "[{".repeat(500));
+    let brackets_in_text =
+        format!(r#"{{"model":"a","messages":[{{"role":"user","content":"{}"}}]}}"#, "[{".repeat(500));
     assert!(chat(&brackets_in_text).is_ok());
 }
 
@@ -87,13 +94,18 @@ fn needs_are_read_from_the_request() {
     for need in [Capabilities::TOOLS, Capabilities::JSON_SCHEMA, Capabilities::VISION] {
         assert!(ask.needs.has(need), "{need:?}");
     }
-    let plain = chat(r#"{"model":"a","tools":[],"logprobs":false,"messages":[{"role":"user","content":"x"}]}"#).unwrap();
+    let plain =
+        chat(r#"{"model":"a","tools":[],"logprobs":false,"messages":[{"role":"user","content":"x"}]}"#)
+            .unwrap();
     assert_eq!(plain.needs, Capabilities::default());
 }
 
 #[test]
 fn a_user_turn_of_tool_results_is_no_human_turn() {
-    let ask = chat(r#"{"model":"a","messages":[{"role":"user","content":[{"type":"tool_result","content":"42"}]}]}"#).unwrap();
+    let ask = chat(
+        r#"{"model":"a","messages":[{"role":"user","content":[{"type":"tool_result","content":"42"}]}]}"#,
+    )
+    .unwrap();
     assert_eq!(ask.turns[0].role, Role::Tool);
 }
 

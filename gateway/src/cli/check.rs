@@ -1,7 +1,6 @@
 //! `mixgate check`: validates a configuration and prints what it resolves to.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
@@ -18,26 +17,41 @@ pub(super) struct Args {
     config: PathBuf,
 }
 
-pub(super) fn run(args: Args) -> Result<(), Exit> {
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let checked = config::load(&args.config).map_err(|faults| Exit::Input(faults.to_string()))?;
     let classifier = load_classifier(&checked.config).map_err(Exit::Input)?;
     let config = &checked.config;
     anstream::println!("{}: valid, hash {}", args.config.display(), checked.hash);
     anstream::println!("data plane   http://{}", config.server.listen);
     anstream::println!("admin plane  http://{}", config.server.admin_listen);
-    anstream::println!("router model {} ({} domains), deadline {}", classifier.version(), classifier.domains().len(), config.router.deadline);
+    anstream::println!(
+        "router model {} ({} domains), deadline {}",
+        classifier.version(),
+        classifier.domains().len(),
+        config.router.deadline
+    );
     for named in policy::build(&config.policies) {
         let mark = if named.name == config.router.policy { " (auto)" } else { "" };
-        let require = if named.require.is_empty() { String::new() } else { format!(", requires {}", named.require.join(", ")) };
+        let require = if named.require.is_empty() {
+            String::new()
+        } else {
+            format!(", requires {}", named.require.join(", "))
+        };
         anstream::println!("policy       {}{mark}: {}{require}", named.name, named.policy.describe());
     }
     anstream::println!("rules        {}", config.rules.len());
-    anstream::println!("tenants      {}", if config.tenants.is_empty() { "none: anyone may call".to_owned() } else { config.tenants.len().to_string() });
+    anstream::println!(
+        "tenants      {}",
+        if config.tenants.is_empty() {
+            "none: anyone may call".to_owned()
+        } else {
+            config.tenants.len().to_string()
+        }
+    );
     anstream::println!("{}", experts(config));
     for warning in &checked.warnings {
         anstream::eprintln!("warning: {warning}");
     }
-    drop(Arc::clone(&classifier));
     Ok(())
 }
 
@@ -47,9 +61,15 @@ fn experts(config: &written::Config) -> Table {
     table.set_header(["expert", "model", "endpoints", "USD/1M in · out", "context", "domains with a figure"]);
     for expert in &config.experts {
         let role = if expert.name == config.fallback { " (fallback)" } else { "" };
-        let endpoints: Vec<&str> =
-            expert.base_url.iter().map(String::as_str).chain(expert.endpoints.iter().map(|e| e.base_url.as_str())).collect();
-        let price = expert.price.map_or_else(|| "unpriced".to_owned(), |p| format!("{} · {}", p.input_per_1m, p.output_per_1m));
+        let endpoints: Vec<&str> = expert
+            .base_url
+            .iter()
+            .map(String::as_str)
+            .chain(expert.endpoints.iter().map(|e| e.base_url.as_str()))
+            .collect();
+        let price = expert
+            .price
+            .map_or_else(|| "unpriced".to_owned(), |p| format!("{} · {}", p.input_per_1m, p.output_per_1m));
         let quality: Vec<String> = expert.quality.iter().map(|(d, q)| format!("{d} {q}")).collect();
         table.add_row([
             format!("{}{role}", expert.name),

@@ -9,10 +9,11 @@ use crate::auth::KeyHash;
 const SHORTEST: usize = 16;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "A fresh key and its hash:  key=$(openssl rand -hex 24); echo $key; echo -n $key | mixgate hash-key")]
+#[command(
+    after_help = "A fresh key and its hash:  key=$(openssl rand -hex 24); echo $key; echo -n $key | mixgate hash-key"
+)]
 pub(super) struct Args {}
 
-#[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments")]
 pub(super) fn run(_: Args) -> Result<(), Exit> {
     let mut key = String::new();
     std::io::stdin().read_to_string(&mut key).map_err(|e| Exit::Input(format!("standard input: {e}")))?;
@@ -21,7 +22,10 @@ pub(super) fn run(_: Args) -> Result<(), Exit> {
         return Err(Exit::Input("there is no key on standard input".to_owned()));
     }
     if key.len() < SHORTEST {
-        anstream::eprintln!("warning: a key of {} characters can be guessed; use a random one of {SHORTEST} or more", key.len());
+        anstream::eprintln!(
+            "warning: a key of {} characters can be guessed; use a random one of {SHORTEST} or more",
+            key.len()
+        );
     }
     anstream::println!("{}", KeyHash::of(key));
     Ok(())

@@ -18,7 +18,11 @@ use clap::{Parser, Subcommand};
 
 /// One endpoint in front of many models: each request goes to the expert that suits it.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, after_help = "Start with `mixgate demo`: it needs no key, no network, no configuration.")]
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "Start with `mixgate demo`: it needs no key, no network, no configuration."
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -72,7 +76,9 @@ impl Exit {
 impl fmt::Display for Exit {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Input(message) | Self::Usage(message) if message.starts_with("error") => out.write_str(message),
+            Self::Input(message) | Self::Usage(message) if message.starts_with("error") => {
+                out.write_str(message)
+            }
             Self::Input(message) | Self::Usage(message) => write!(out, "error: {message}"),
             Self::Internal(message) => write!(out, "internal error: {message}"),
         }
@@ -83,10 +89,10 @@ impl Cli {
     /// Runs the command.
     pub fn run(self) -> Result<(), Exit> {
         match self.command {
-            Command::Serve(args) => serve::run(args),
-            Command::Demo(args) => demo::run(args),
+            Command::Serve(args) => serve::run(&args),
+            Command::Demo(args) => demo::run(&args),
             Command::Mock(args) => mock::run(args),
-            Command::Check(args) => check::run(args),
+            Command::Check(args) => check::run(&args),
             Command::Schema(args) => schema::run(args),
             Command::Route(args) => route::run(args),
             Command::Eval(args) => eval::run(args),

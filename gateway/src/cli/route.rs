@@ -54,7 +54,11 @@ pub(super) fn run(args: Args) -> Result<(), Exit> {
     let body = body_of(&prompt)?;
     let dry_run = dry_run(&snapshot, Caller(None), &headers, &body).map_err(|f| Exit::Input(f.message()))?;
     if args.json {
-        let line = serde_json::to_string(&Line { id: None, large_score: large_score(&dry_run.decision), dry_run: &dry_run });
+        let line = serde_json::to_string(&Line {
+            id: None,
+            large_score: large_score(&dry_run.decision),
+            dry_run: &dry_run,
+        });
         anstream::println!("{}", line.map_err(|e| Exit::Internal(e.to_string()))?);
     } else {
         show(&dry_run);
@@ -77,7 +81,8 @@ fn snapshot(path: Option<&Path>) -> Result<Arc<Snapshot>, Exit> {
 fn headers(policy: Option<&str>) -> Result<HeaderMap, Exit> {
     let mut headers = HeaderMap::new();
     if let Some(policy) = policy {
-        let value = HeaderValue::from_str(policy).map_err(|_| Exit::Usage(format!("--policy {policy}: no such policy")))?;
+        let value = HeaderValue::from_str(policy)
+            .map_err(|_| Exit::Usage(format!("--policy {policy}: no such policy")))?;
         headers.insert("x-mixgate-policy", value);
     }
     Ok(headers)
@@ -112,7 +117,8 @@ fn body_of(prompt: &str) -> Result<Vec<u8>, Exit> {
 /// How much a request needs the fallback, 0 to 1: the quality that the best other expert lacks.
 fn large_score(decision: &Decision) -> f32 {
     let fallback = decision.snapshot.fallback;
-    let others = decision.candidates.iter().enumerate().filter(|(i, c)| *i != fallback && c.why_not.is_none());
+    let others =
+        decision.candidates.iter().enumerate().filter(|(i, c)| *i != fallback && c.why_not.is_none());
     let best = others.map(|(_, c)| c.score).fold(0.0, f32::max);
     let large = decision.candidates[fallback].score.max(f32::EPSILON);
     (1.0 - best / large).clamp(0.0, 1.0)
@@ -140,7 +146,8 @@ struct Row<'a> {
 }
 
 fn batch(snapshot: &Arc<Snapshot>, headers: &HeaderMap, path: &Path) -> Result<(), Exit> {
-    let fault = |line: usize, what: &dyn std::fmt::Display| Exit::Input(format!("{}:{line}: {what}", path.display()));
+    let fault =
+        |line: usize, what: &dyn std::fmt::Display| Exit::Input(format!("{}:{line}: {what}", path.display()));
     let file = File::open(path).map_err(|e| fault(0, &e))?;
     let length = file.metadata().map_or(0, |m| m.len());
     let bar = ProgressBar::new(length).with_style(style());
@@ -170,7 +177,9 @@ fn decide_row(snapshot: &Arc<Snapshot>, headers: &HeaderMap, line: &str) -> Resu
     let row: Row<'_> = serde_json::from_str(line).map_err(|e| e.to_string())?;
     let body = match (&row.prompt, row.messages, row.model) {
         (_, Some(_), Some(_)) => line.as_bytes().to_vec(),
-        (_, Some(_), None) => format!("{{\"model\":\"auto\",{}", line.trim_start().trim_start_matches('{')).into_bytes(),
+        (_, Some(_), None) => {
+            format!("{{\"model\":\"auto\",{}", line.trim_start().trim_start_matches('{')).into_bytes()
+        }
         (Some(prompt), None, _) => body_of(prompt).map_err(|e| e.to_string())?,
         (None, None, _) => return Err("the line has neither `prompt` nor `messages`".to_owned()),
     };
@@ -182,7 +191,12 @@ fn decide_row(snapshot: &Arc<Snapshot>, headers: &HeaderMap, line: &str) -> Resu
 fn show(run: &DryRun) {
     let decision = &run.decision;
     let domain = decision.domain().unwrap_or("unknown");
-    anstream::println!("{} → {}   {}", domain.bold(), run.chosen.green().bold(), run.reason.as_str().dimmed());
+    anstream::println!(
+        "{} → {}   {}",
+        domain.bold(),
+        run.chosen.green().bold(),
+        run.reason.as_str().dimmed()
+    );
     anstream::println!(
         "confidence {:.3}   unlike anything known {:.2}   policy {}   {} µs",
         decision.confidence(),
@@ -197,7 +211,11 @@ fn show(run: &DryRun) {
     if !decision.attribution.is_empty() {
         let words = decision.attribution.iter().map(|a| format!("{} {:+.3}", a.text, a.weight));
         anstream::println!("words     {}", words.collect::<Vec<_>>().join("   "));
-        anstream::println!("{}", format!("          change of the probability of {domain} by each word, found by leaving it out").dimmed());
+        anstream::println!(
+            "{}",
+            format!("          change of the probability of {domain} by each word, found by leaving it out")
+                .dimmed()
+        );
     }
 }
 
@@ -220,7 +238,8 @@ fn experts(decision: &Decision) -> Table {
     });
     for index in order {
         let stand = &decision.candidates[index];
-        let place = decision.order.iter().position(|o| *o == index).map_or(String::new(), |at| (at + 1).to_string());
+        let place =
+            decision.order.iter().position(|o| *o == index).map_or(String::new(), |at| (at + 1).to_string());
         table.add_row([
             Cell::new(place),
             Cell::new(&decision.snapshot.experts[index].name),

@@ -25,8 +25,8 @@ pub(super) struct Args {
     log_json: bool,
 }
 
-pub(super) fn run(args: Args) -> Result<(), Exit> {
-    start_logs(&args)?;
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    start_logs(args)?;
     let checked = config::load(&args.config).map_err(|faults| Exit::Input(faults.to_string()))?;
     let classifier = load_classifier(&checked.config).map_err(Exit::Input)?;
     runtime()?.block_on(async {
@@ -62,9 +62,11 @@ async fn reload_on_sighup(state: Arc<State>) {
 }
 
 fn start_logs(args: &Args) -> Result<(), Exit> {
-    let filter = EnvFilter::try_new(&args.log).map_err(|error| Exit::Usage(format!("--log {}: {error}", args.log)))?;
+    let filter =
+        EnvFilter::try_new(&args.log).map_err(|error| Exit::Usage(format!("--log {}: {error}", args.log)))?;
     let terminal = std::io::stderr().is_terminal();
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
     let started = if args.log_json || !terminal { logs.json().try_init() } else { logs.compact().try_init() };
     started.map_err(|error| Exit::Internal(format!("logs cannot be started: {error}")))
 }

@@ -47,7 +47,11 @@ impl<'c> Check<'c> {
         if !is_loopback(&server.listen) && self.config.tenants.is_empty() && !server.anonymous {
             let place = self.place(&["server", "listen"]);
             let help = "give it tenants with keys, listen on 127.0.0.1, or say `server.anonymous: true`";
-            self.faults.push(place, format!("anyone who reaches `{}` could spend your money", server.listen), help);
+            self.faults.push(
+                place,
+                format!("anyone who reaches `{}` could spend your money", server.listen),
+                help,
+            );
         }
         if !is_loopback(&server.admin_listen) && server.admin_keys.is_empty() {
             let place = self.place(&["server", "admin_listen"]);
@@ -56,9 +60,15 @@ impl<'c> Check<'c> {
         }
         let keys = self.config.server.admin_keys.clone();
         self.hashes(&keys, self.tree.get("server").and_then(|s| s.get("admin_keys")));
-        for (key, value) in [("max_connections", server.max_connections), ("max_in_flight", server.max_in_flight)] {
+        for (key, value) in
+            [("max_connections", server.max_connections), ("max_in_flight", server.max_in_flight)]
+        {
             if value == 0 {
-                self.faults.push(self.place(&["server", key]), format!("`{key}` of 0 would refuse everything"), "");
+                self.faults.push(
+                    self.place(&["server", key]),
+                    format!("`{key}` of 0 would refuse everything"),
+                    "",
+                );
             }
         }
     }
@@ -82,14 +92,26 @@ impl<'c> Check<'c> {
                 self.faults.push(place, format!("`{}` is no name for an expert", expert.name), help);
             }
             if expert.name == "auto" || expert.name.starts_with("auto:") {
-                self.faults.push(place, "`auto` is what clients write to have their requests routed", "choose another name");
+                self.faults.push(
+                    place,
+                    "`auto` is what clients write to have their requests routed",
+                    "choose another name",
+                );
             }
             if !seen.insert(expert.name.as_str()) {
-                self.faults.push(place, format!("there are two experts `{}`", expert.name), "names are unique");
+                self.faults.push(
+                    place,
+                    format!("there are two experts `{}`", expert.name),
+                    "names are unique",
+                );
             }
         }
         if self.config.experts.is_empty() && self.tree.get("experts").is_some_and(|e| e.items().is_empty()) {
-            self.faults.push(self.place(&["experts"]), "there is no expert", "the fallback at least must be one");
+            self.faults.push(
+                self.place(&["experts"]),
+                "there is no expert",
+                "the fallback at least must be one",
+            );
         }
     }
 
@@ -114,7 +136,11 @@ impl<'c> Check<'c> {
             }
             (Some(_), false) => {
                 let place = spot.key("endpoints").unwrap_or(spot.place);
-                self.faults.push(place, "`base_url` and `endpoints` say the same thing twice", "keep one of them");
+                self.faults.push(
+                    place,
+                    "`base_url` and `endpoints` say the same thing twice",
+                    "keep one of them",
+                );
             }
             _ => {}
         }
@@ -128,7 +154,11 @@ impl<'c> Check<'c> {
             self.url(&endpoint.base_url, place);
             if endpoint.weight == 0 {
                 let place = at.and_then(|e| e.get("weight")).map_or(spot.place, |s| s.place);
-                self.faults.push(place, "a weight of 0 would never be chosen", "take the endpoint out instead");
+                self.faults.push(
+                    place,
+                    "a weight of 0 would never be chosen",
+                    "take the endpoint out instead",
+                );
             }
         }
     }
@@ -148,7 +178,11 @@ impl<'c> Check<'c> {
 
     fn figures(&mut self, expert: &Expert, spot: &Spot) {
         let name = &expert.name;
-        if expert.price.is_none() && expert.hosting.is_none() && spot.get("price").is_none() && spot.get("hosting").is_none() {
+        if expert.price.is_none()
+            && expert.hosting.is_none()
+            && spot.get("price").is_none()
+            && spot.get("hosting").is_none()
+        {
             let help = "price: { input_per_1m: 0.10, output_per_1m: 0.10 } (USD; 0 for a model whose tokens cost nothing)";
             self.faults.push(spot.place, format!("the expert `{name}` has no price"), help);
         }
@@ -162,13 +196,21 @@ impl<'c> Check<'c> {
             for (key, value) in figures {
                 if value.is_some_and(|v| !(0.0..=1e6).contains(&v)) {
                     let place = price_spot.and_then(|p| p.get(key)).map_or(spot.place, |s| s.place);
-                    self.faults.push(place, "a price lies between 0 and 1,000,000 USD per million tokens", "");
+                    self.faults.push(
+                        place,
+                        "a price lies between 0 and 1,000,000 USD per million tokens",
+                        "",
+                    );
                 }
             }
         }
         if expert.max_concurrency == 0 {
             let place = spot.get("max_concurrency").map_or(spot.place, |s| s.place);
-            self.faults.push(place, "a `max_concurrency` of 0 would never be used", "take the expert out instead");
+            self.faults.push(
+                place,
+                "a `max_concurrency` of 0 would never be used",
+                "take the expert out instead",
+            );
         }
     }
 
@@ -177,7 +219,11 @@ impl<'c> Check<'c> {
             let quality = spot.get("quality");
             if !(0.0..=1.0).contains(chance) {
                 let place = quality.and_then(|q| q.get(domain)).map_or(spot.place, |s| s.place);
-                self.faults.push(place, format!("the quality `{chance}` is no chance"), "a chance lies between 0 and 1");
+                self.faults.push(
+                    place,
+                    format!("the quality `{chance}` is no chance"),
+                    "a chance lies between 0 and 1",
+                );
             }
             if self.config.router.model == "builtin" {
                 self.domain(domain, quality.and_then(|q| q.key(domain)).unwrap_or(spot.place));
@@ -191,7 +237,10 @@ impl<'c> Check<'c> {
         }
         let is_fallback = expert.name == self.config.fallback;
         if expert.quality.is_empty() && !is_fallback {
-            let note = format!("the expert `{}` has no quality figure: it is used only where a request names it", expert.name);
+            let note = format!(
+                "the expert `{}` has no quality figure: it is used only where a request names it",
+                expert.name
+            );
             self.warnings.push(note);
         }
     }
@@ -208,17 +257,26 @@ impl<'c> Check<'c> {
         for (name, policy) in &self.config.policies {
             let place = self.tree.get("policies").and_then(|p| p.key(name)).unwrap_or_default();
             if !is_name(name) {
-                self.faults.push(place, format!("`{name}` is no name for a policy"), "letters, digits, `-`, `_`, `.`");
+                self.faults.push(
+                    place,
+                    format!("`{name}` is no name for a policy"),
+                    "letters, digits, `-`, `_`, `.`",
+                );
             }
             self.policy(name, policy, place);
         }
     }
 
     fn policy(&mut self, name: &str, policy: &Policy, place: Place) {
-        let written = |key: &str| self.tree.get("policies").and_then(|p| p.get(name)).and_then(|p| p.key(key));
+        let written =
+            |key: &str| self.tree.get("policies").and_then(|p| p.get(name)).and_then(|p| p.key(key));
         match (policy.tolerance, policy.max_under_route) {
             (Some(_), Some(_)) => {
-                self.faults.push(place, format!("the policy `{name}` has two dials"), "keep `tolerance` or `max_under_route`");
+                self.faults.push(
+                    place,
+                    format!("the policy `{name}` has two dials"),
+                    "keep `tolerance` or `max_under_route`",
+                );
             }
             (None, None) if written("tolerance").is_none() => {
                 self.faults.push(place, format!("the policy `{name}` has no dial"), "tolerance: 0.05");
@@ -226,11 +284,19 @@ impl<'c> Check<'c> {
             (None, Some(_)) => {
                 let place = written("max_under_route").unwrap_or(place);
                 let message = "the router model carries no calibration for `max_under_route`";
-                self.faults.push(place, message, "a promise needs calibration data; use `tolerance` with this model");
+                self.faults.push(
+                    place,
+                    message,
+                    "a promise needs calibration data; use `tolerance` with this model",
+                );
             }
             _ => {}
         }
-        let dials = [("tolerance", policy.tolerance), ("max_under_route", policy.max_under_route), ("min_confidence", policy.min_confidence)];
+        let dials = [
+            ("tolerance", policy.tolerance),
+            ("max_under_route", policy.max_under_route),
+            ("min_confidence", policy.min_confidence),
+        ];
         for (key, value) in dials {
             if value.is_some_and(|v| !(0.0..=1.0).contains(&v)) {
                 let place = self.place(&["policies", name, key]);
@@ -268,7 +334,11 @@ impl<'c> Check<'c> {
                 self.faults.push(place, "`at` is a probability between 0 and 1", "");
             }
             if rule.require.is_empty() && rule.forbid.is_empty() {
-                self.faults.push(spot.place, "this rule asks for nothing", "require: [indemnified], or forbid: [\"trained_on:web\"]");
+                self.faults.push(
+                    spot.place,
+                    "this rule asks for nothing",
+                    "require: [indemnified], or forbid: [\"trained_on:web\"]",
+                );
             }
         }
         self.warn_of_unknown_tags();
@@ -277,7 +347,11 @@ impl<'c> Check<'c> {
     fn alias(&mut self, alias: &str, target: &str, experts: &[&str], policies: &[&str]) {
         let place = self.place(&["aliases", alias]);
         if experts.contains(&alias) || alias == "auto" || alias.starts_with("auto:") {
-            self.faults.push(place, format!("the alias `{alias}` hides what already has this name"), "choose another");
+            self.faults.push(
+                place,
+                format!("the alias `{alias}` hides what already has this name"),
+                "choose another",
+            );
         }
         if let Some(policy) = target.strip_prefix("auto:") {
             self.known("policy", policy, policies, place);
@@ -311,11 +385,14 @@ impl<'c> Check<'c> {
     }
 
     fn warn_of_unknown_tags(&mut self) {
-        let tags: BTreeSet<String> = self.config.experts.iter().flat_map(|e| crate::constraint::tags_of(&e.governance)).collect();
+        let tags: BTreeSet<String> =
+            self.config.experts.iter().flat_map(|e| crate::constraint::tags_of(&e.governance)).collect();
         let rules = self.config.rules.iter().flat_map(|r| &r.require);
         let required = rules.chain(self.config.policies.values().flat_map(|p| &p.require));
         for tag in required.filter(|tag| !tags.contains(*tag)).collect::<BTreeSet<_>>() {
-            self.warnings.push(format!("no expert has the tag `{tag}` that is required: such requests will be refused"));
+            self.warnings.push(format!(
+                "no expert has the tag `{tag}` that is required: such requests will be refused"
+            ));
         }
     }
 
@@ -330,7 +407,11 @@ impl<'c> Check<'c> {
                 self.faults.push(place, format!("there are two tenants `{name}`"), "names are unique");
             }
             if keys.is_empty() {
-                self.faults.push(place, format!("the tenant `{name}` has no key"), "`mixgate hash-key` makes one fit for `keys`");
+                self.faults.push(
+                    place,
+                    format!("the tenant `{name}` has no key"),
+                    "`mixgate hash-key` makes one fit for `keys`",
+                );
             }
             self.hashes(keys, spot.get("keys"));
             for (list, noun, names, known) in [

@@ -42,7 +42,13 @@ pub(super) fn expand(text: &str, environment: Environment<'_>, faults: &mut Faul
     expanded
 }
 
-fn expand_line(line: &str, number: usize, environment: Environment<'_>, faults: &mut Faults, out: &mut Expanded) {
+fn expand_line(
+    line: &str,
+    number: usize,
+    environment: Environment<'_>,
+    faults: &mut Faults,
+    out: &mut Expanded,
+) {
     let mut by = 0;
     let mut rest = line;
     let start = out.text.len();
@@ -98,7 +104,9 @@ fn fit(value: &str, before: &str, place: Place, faults: &mut Faults) -> String {
         return value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     }
     let plain = |c: char| c.is_alphanumeric() || "_-./:@%+=~".contains(c);
-    if value.chars().all(plain) && !value.ends_with(':') && !value.starts_with(['-', '@', '%', '=']) || value.is_empty() {
+    if value.chars().all(plain) && !value.ends_with(':') && !value.starts_with(['-', '@', '%', '='])
+        || value.is_empty()
+    {
         return value.to_owned();
     }
     let help = "put the reference in double quotes: \"${NAME}\"";

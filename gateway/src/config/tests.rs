@@ -1,1 +1,146 @@
 use super::*;
+
+const EXPERT: &str = "
+fallback: a
+experts:
+  - name: a
+    model: m
+    base_url: http://127.0.0.1:1/v1
+    price: { input_per_1m: 1, output_per_1m: 2 }
+";
+
+fn with(extra: &str) -> String {
+    format!("{EXPERT}{extra}")
+}
+
+fn read(text: &str) -> Result<Checked, Faults> {
+    parse("t.yaml", text, &|name| (name == "SET").then(|| "value".to_owned()))
+}
+
+/// Line, column and message of every fault.
+fn faults(text: &str) -> Vec<(usize, usize, String)> {
+    let faults = read(text).expect_err("there are faults");
+    faults.list().iter().map(|f| (f.place.line, f.place.column, f.message.clone())).collect()
+}
+
+#[test]
+fn the_reference_configuration_is_valid_and_has_every_key() {
+    let text = include_str!("../../../experts.yaml");
+    let checked = parse("experts.yaml", text, &|_| None).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(checked.config.experts.len(), 10);
+    let schema = schema();
+    let keys = schema.lines().filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\": {"));
+    let structural = ["properties", "$defs", "additionalProperties", "items"];
+    let names = |key: &&str| key.chars().next().is_some_and(char::is_lowercase) && !structural.contains(key);
+    for key in keys.filter(names).filter(|key| *key != "max_under_route") {
+        assert!(text.contains(&format!("{key}:")), "experts.yaml never shows `{key}`");
+    }
+}
+
+#[test]
+fn the_committed_schema_is_the_one_of_this_build() {
+    let committed = include_str!("../../../experts.schema.json");
+    assert_eq!(committed.trim(), schema().trim(), "run `mixgate schema > experts.schema.json`");
+}
+
+#[test]
+fn all_faults_are_told_at_once_each_with_its_place() {
+    let text = "server: { lisen: x, max_body: 12XB }
+fallback: b
+experts:
+  - { name: a, model: m, base_url: \"ftp://h\", context_window: many }
+  - name: c
+    model: ${NOT_SET}
+    base_url: http://h/v1
+    price: { input_per_1m: 1, output_per_1m: -1 }
+";
+    let found = faults(text);
+    let expected = [
+        (1, 11, "unknown key `lisen`"),
+        (1, 31, "`12XB` is no size"),
+        (2, 11, "there is no expert `b`"),
+        (4, 5, "the expert `a` has no price"),
+        (4, 36, "`ftp://h` is no http or https address"),
+        (4, 63, "expected a whole number, found the text `many`"),
+        (6, 12, "the environment variable `NOT_SET` is not set"),
+    ];
+    for (line, column, message) in expected {
+        let told = found.iter().any(|f| f.0 == line && f.1 == column && f.2.starts_with(message));
+        assert!(told, "{message} at {line}:{column} is not among {found:#?}");
+    }
+}
+
+#[test]
+fn a_fault_is_shown_with_its_line_and_a_mark() {
+    let shown = read(&with("polices: {}\n")).expect_err("a fault").to_string();
+    let expected = "error: unknown key `polices`
+ --> t.yaml:8:1
+  |
+8 | polices: {}
+  | ^
+  = help: did you mean `policies`?
+
+1 fault in t.yaml";
+    assert!(shown.contains(expected), "{shown}");
+}
+
+#[test]
+fn places_behind_a_variable_are_those_of_the_file() {
+    let text = with("aliases: { \"${SET:-x}-long-name\": nobody }\n");
+    let (line, column, _) = faults(&text)[0].clone();
+    assert_eq!(&text.lines().nth(line - 1).unwrap()[column - 1..column + 5], "nobody");
+}
+
+#[test]
+fn a_variable_cannot_change_the_structure_of_the_file() {
+    let injected = |name: &str| (name == "X").then(|| "a\nserver: { anonymous: true }".to_owned());
+    let text = EXPERT.replace("model: m", "model: ${X}");
+    let faults = parse("t.yaml", &text, &injected).expect_err("a fault");
+    assert!(faults.to_string().contains("would read as structure"), "{faults}");
+    let quoted = EXPERT.replace("model: m", "model: \"${X}\"");
+    let checked = parse("t.yaml", &quoted, &injected).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(checked.config.experts[0].model, "a\nserver: { anonymous: true }");
+}
+
+#[test]
+fn comments_may_speak_of_variables() {
+    assert!(read(&with("# ${NOT_SET} and ${\n")).is_ok());
+}
+
+#[test]
+fn a_listener_beyond_loopback_wants_keys() {
+    let open = with("server: { listen: \"0.0.0.0:8080\" }\n");
+    assert!(faults(&open)[0].2.contains("could spend your money"));
+    assert!(read(&with("server: { listen: \"0.0.0.0:8080\", anonymous: true }\n")).is_ok());
+    let keyed = format!("{open}tenants: [{{ name: t, keys: [\"{}\"] }}]\n", crate::auth::KeyHash::of("k"));
+    assert!(read(&keyed).is_ok());
+    assert!(faults(&with("server: { admin_listen: \"0.0.0.0:9090\" }\n"))[0].2.contains("without a key"));
+}
+
+#[test]
+fn promises_need_calibration() {
+    let text = with("policies: { balanced: { max_under_route: 0.05 } }\n");
+    assert!(faults(&text)[0].2.contains("no calibration"));
+    let text = with("policies: { balanced: { tolerance: 0.1, max_under_route: 0.05 } }\n");
+    assert!(faults(&text)[0].2.contains("two dials"));
+}
+
+#[test]
+fn an_expert_that_is_hosted_needs_no_token_price() {
+    let text = EXPERT.replace("price: { input_per_1m: 1, output_per_1m: 2 }", "hosting: { usd_per_hour: 1 }");
+    assert!(read(&text).is_ok());
+}
+
+#[test]
+fn broken_yaml_and_two_of_a_key_have_a_place() {
+    assert_eq!(faults("fallback: [a\n").len(), 1);
+    let twice = faults(&with("fallback: b\n"));
+    assert_eq!(twice[0].0, 8, "{twice:?}");
+}
+
+#[test]
+fn a_secret_never_prints() {
+    let text = EXPERT.replace("model: m", "model: m\n    api_key: sk-canary");
+    let checked = read(&text).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(!format!("{:?}", checked.config).contains("canary"));
+}

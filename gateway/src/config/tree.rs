@@ -45,7 +45,8 @@ impl Spot {
         match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&expanded.text, options) {
             Ok(raw) => Some(Self::place_all(raw, expanded)),
             Err(error) => {
-                let place = error.location().map(|l| Place { line: l.line() as usize, column: l.column() as usize });
+                let place =
+                    error.location().map(|l| Place { line: l.line() as usize, column: l.column() as usize });
                 let place = expanded.written(place.unwrap_or_default());
                 faults.push(place, first_line(&error.without_snippet().to_string()), "");
                 None
@@ -193,7 +194,10 @@ impl de::Error for Stop {
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::Says(format!("`{variant}` is not known here: {}", suggestion(variant, expected.iter().copied())))
+        Self::Says(format!(
+            "`{variant}` is not known here: {}",
+            suggestion(variant, expected.iter().copied())
+        ))
     }
 }
 
@@ -229,7 +233,9 @@ impl Reader<'_> {
 
     fn report_unknown_keys(&self, fields: &'static [&'static str]) {
         let Node::Map(entries) = &self.spot.node else { return };
-        for (key, value) in entries.iter().filter(|(key, value)| !value.bad.get() && !fields.contains(&key.name.as_str())) {
+        for (key, value) in
+            entries.iter().filter(|(key, value)| !value.bad.get() && !fields.contains(&key.name.as_str()))
+        {
             self.found.mark(value);
             let help = suggestion(&key.name, fields.iter().copied());
             self.found.report(key.place, format!("unknown key `{}`", key.name), help);
@@ -261,14 +267,20 @@ impl<'de> de::Deserializer<'de> for Reader<'_> {
             Node::Float(value) => visitor.visit_f64(*value),
             Node::Text(value) => visitor.visit_str(value),
             Node::List(items) => visitor.visit_seq(Items { items: items.iter(), found: self.found }),
-            Node::Map(entries) => visitor.visit_map(Entries { entries: entries.iter(), value: None, found: self.found }),
+            Node::Map(entries) => {
+                visitor.visit_map(Entries { entries: entries.iter(), value: None, found: self.found })
+            }
         }
     }
 
     integers! { deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        if let Node::Bool(value) = self.spot.node { visitor.visit_bool(value) } else { self.wants("true or false") }
+        if let Node::Bool(value) = self.spot.node {
+            visitor.visit_bool(value)
+        } else {
+            self.wants("true or false")
+        }
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
@@ -299,12 +311,20 @@ impl<'de> de::Deserializer<'de> for Reader<'_> {
         if matches!(self.spot.node, Node::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Stop> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Stop> {
         visitor.visit_newtype_struct(self)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        if matches!(self.spot.node, Node::List(_)) { self.deserialize_any(visitor) } else { self.wants("a list") }
+        if matches!(self.spot.node, Node::List(_)) {
+            self.deserialize_any(visitor)
+        } else {
+            self.wants("a list")
+        }
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
@@ -369,14 +389,18 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = Stop;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Stop> {
-        let Some((key, value)) = self.entries.by_ref().find(|(_, value)| !value.bad.get()) else { return Ok(None) };
+        let Some((key, value)) = self.entries.by_ref().find(|(_, value)| !value.bad.get()) else {
+            return Ok(None);
+        };
         self.value = Some(value);
         let result = seed.deserialize(key.name.as_str().into_deserializer());
         Reader { spot: value, found: self.found }.settle(result).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Stop> {
-        let Some(spot) = self.value.take() else { return Err(Stop::Says("a value before its key".to_owned())) };
+        let Some(spot) = self.value.take() else {
+            return Err(Stop::Says("a value before its key".to_owned()));
+        };
         let reader = Reader { spot, found: self.found };
         reader.settle(seed.deserialize(reader))
     }

@@ -33,7 +33,8 @@ impl DurationText {
 
     /// Parses `250ms`; the error says what is accepted.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let fault = || format!("`{text}` is no duration: write a number and a unit, such as 250ms, 5s, 10m or 1h");
+        let fault =
+            || format!("`{text}` is no duration: write a number and a unit, such as 250ms, 5s, 10m or 1h");
         let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(fault)?;
         let number: f64 = text[..digits].parse().map_err(|_| fault())?;
         let seconds = match &text[digits..] {
@@ -50,7 +51,8 @@ impl DurationText {
 
 impl Size {
     fn parse(text: &str) -> Result<Self, String> {
-        let fault = || format!("`{text}` is no size: write a number and a unit, such as 64KiB, 32MiB or 1GiB");
+        let fault =
+            || format!("`{text}` is no size: write a number and a unit, such as 64KiB, 32MiB or 1GiB");
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let number: u64 = text[..digits].parse().map_err(|_| fault())?;
         let unit: u64 = match text[digits..].trim() {

@@ -1,7 +1,7 @@
 //! One address of an expert: parsed once, with its idle connections and its load.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::{HeaderValue, Uri};
 

@@ -78,7 +78,9 @@ pub struct Timeouts {
 impl Expert {
     /// Takes a place, or nothing where it is at its capacity.
     pub fn lease(&self) -> Option<Lease> {
-        let taken = self.load.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < self.max_concurrency).then_some(n + 1));
+        let taken = self.load.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
+            (n < self.max_concurrency).then_some(n + 1)
+        });
         taken.is_ok().then(|| Lease(Arc::clone(&self.load)))
     }
 

@@ -7,7 +7,11 @@ use std::sync::atomic::Ordering;
 use super::endpoint::Endpoint;
 
 /// Chooses among the endpoints that are not in `tried`; all of them where every one was.
-pub fn pick<'e>(endpoints: &'e [Arc<Endpoint>], tried: &[usize], random: &mut dyn FnMut(u32) -> u32) -> Option<(usize, &'e Arc<Endpoint>)> {
+pub fn pick<'e>(
+    endpoints: &'e [Arc<Endpoint>],
+    tried: &[usize],
+    random: &mut dyn FnMut(u32) -> u32,
+) -> Option<(usize, &'e Arc<Endpoint>)> {
     if let [only] = endpoints {
         return Some((0, only));
     }

@@ -45,7 +45,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Answering {
-        let id = request.headers().get(X_REQUEST_ID).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let id =
+            request.headers().get(X_REQUEST_ID).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let record = Arc::new(Record::new(id, self.state.snapshot()));
         let end = End::new(Arc::clone(&self.state), Arc::clone(&record));
         request.extensions_mut().insert(record);

@@ -45,7 +45,8 @@ where
     fn call(&mut self, mut request: Request<B>) -> Answering {
         let given = request.headers().get(X_REQUEST_ID).filter(|v| is_fit(v)).cloned();
         let id = given.unwrap_or_else(|| {
-            HeaderValue::from_str(&record::new_id(SystemTime::now())).unwrap_or_else(|_| HeaderValue::from_static("-"))
+            HeaderValue::from_str(&record::new_id(SystemTime::now()))
+                .unwrap_or_else(|_| HeaderValue::from_static("-"))
         });
         request.headers_mut().insert(X_REQUEST_ID, id.clone());
         let answering = self.0.call(request);

@@ -64,14 +64,17 @@ pub fn open(target: &str, dropped: &IntCounter) -> io::Result<Box<dyn Ledger>> {
 impl JsonLines {
     fn new(out: Box<dyn Write + Send>, dropped: IntCounter) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
-        let writer = std::thread::Builder::new().name("decision-log".to_owned()).spawn(move || write_all(out, &receiver))?;
+        let writer = std::thread::Builder::new()
+            .name("decision-log".to_owned())
+            .spawn(move || write_all(out, &receiver))?;
         Ok(Self { sender, writer: Mutex::new(Some(writer)), dropped })
     }
 }
 
 impl Ledger for JsonLines {
     fn write(&self, record: Arc<Finished>) {
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.sender.try_send(Some(record)) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.sender.try_send(Some(record))
+        {
             self.dropped.inc();
         }
     }
@@ -104,7 +107,8 @@ fn write_all(out: Box<dyn Write + Send>, records: &Receiver<Option<Arc<Finished>
 }
 
 fn write_one(out: &mut impl Write, record: &Finished) {
-    let written = serde_json::to_writer(&mut *out, record).map_err(io::Error::from).and_then(|()| out.write_all(b"\n"));
+    let written =
+        serde_json::to_writer(&mut *out, record).map_err(io::Error::from).and_then(|()| out.write_all(b"\n"));
     if let Err(error) = written {
         tracing::error!(%error, "a decision record could not be written");
     }

@@ -56,7 +56,8 @@ pub struct Choice {
 pub trait Policy: Send + Sync + std::fmt::Debug {
     /// `candidates` is indexed by expert; `fallback` is a position in it. `evidence` is `None` where the router
     /// model failed: then the fallback leads.
-    fn choose(&self, candidates: &[Candidate<'_>], evidence: Option<Evidence<'_>>, fallback: usize) -> Choice;
+    fn choose(&self, candidates: &[Candidate<'_>], evidence: Option<Evidence<'_>>, fallback: usize)
+    -> Choice;
 
     /// The dial, for people: `tolerance 0.05`.
     fn describe(&self) -> String;
@@ -75,7 +76,8 @@ pub struct Named {
 
 /// The policies of a configuration, or the shipped ones.
 pub fn build(written: &std::collections::BTreeMap<String, written::Policy>) -> Vec<Named> {
-    let shipped = || SHIPPED.iter().map(|(name, tolerance)| ((*name).to_owned(), shipped_policy(*tolerance))).collect();
+    let shipped =
+        || SHIPPED.iter().map(|(name, tolerance)| ((*name).to_owned(), shipped_policy(*tolerance))).collect();
     let all = if written.is_empty() { shipped() } else { written.clone() };
     all.into_iter()
         .map(|(name, policy)| {

@@ -17,7 +17,12 @@ pub struct Tolerance {
 }
 
 impl Policy for Tolerance {
-    fn choose(&self, candidates: &[Candidate<'_>], evidence: Option<Evidence<'_>>, fallback: usize) -> Choice {
+    fn choose(
+        &self,
+        candidates: &[Candidate<'_>],
+        evidence: Option<Evidence<'_>>,
+        fallback: usize,
+    ) -> Choice {
         let Some(evidence) = evidence else {
             return with_fallback_first(candidates, fallback, Reason::RouterError);
         };
@@ -25,7 +30,8 @@ impl Policy for Tolerance {
             return with_fallback_first(candidates, fallback, Reason::LowConfidence);
         }
         let good = self.good_enough(candidates, evidence, fallback);
-        let mut order: Vec<usize> = good.iter().copied().filter(|i| candidates[*i].why_not.is_none()).collect();
+        let mut order: Vec<usize> =
+            good.iter().copied().filter(|i| candidates[*i].why_not.is_none()).collect();
         let fallback_in = candidates[fallback].why_not.is_none();
         if fallback_in && !order.contains(&fallback) {
             order.push(fallback);
@@ -45,14 +51,21 @@ impl Policy for Tolerance {
 
 impl Tolerance {
     /// Experts within the tolerance, cheapest first, whether they may take the request or not.
-    fn good_enough(&self, candidates: &[Candidate<'_>], evidence: Evidence<'_>, fallback: usize) -> Vec<usize> {
+    fn good_enough(
+        &self,
+        candidates: &[Candidate<'_>],
+        evidence: Evidence<'_>,
+        fallback: usize,
+    ) -> Vec<usize> {
         let floor = candidates[fallback].quality - self.tolerance;
         let knows = |c: &Candidate<'_>| c.expert.quality.get(evidence.top).is_some_and(Option::is_some);
         let mut good: Vec<usize> = (0..candidates.len())
             .filter(|i| *i == fallback || (knows(&candidates[*i]) && candidates[*i].quality >= floor))
             .collect();
         let cost = |i: usize| candidates[i].cost.map_or(i64::MAX, |c| c.0);
-        good.sort_by(|a, b| cost(*a).cmp(&cost(*b)).then(candidates[*b].quality.total_cmp(&candidates[*a].quality)));
+        good.sort_by(|a, b| {
+            cost(*a).cmp(&cost(*b)).then(candidates[*b].quality.total_cmp(&candidates[*a].quality))
+        });
         if let Some(at) = good.iter().position(|i| *i == fallback) {
             good.truncate(at + 1);
         }
@@ -82,7 +95,11 @@ mod tests {
 
     /// Two experts and the fallback: qualities for one domain, expected costs.
     fn experts() -> Vec<Expert> {
-        vec![expert(0, "small", &[Some(0.80)]), expert(1, "middle", &[Some(0.92)]), expert(2, "large", &[Some(0.95)])]
+        vec![
+            expert(0, "small", &[Some(0.80)]),
+            expert(1, "middle", &[Some(0.92)]),
+            expert(2, "large", &[Some(0.95)]),
+        ]
     }
 
     fn choose(tolerance: f32, confidence: f32, shut: &[usize]) -> Choice {

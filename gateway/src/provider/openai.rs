@@ -49,7 +49,11 @@ impl Provider for OpenAi {
     fn answer(&self, dialect: Dialect, body: &[u8]) -> AnswerFacts {
         let parsed: Result<Answer<'_>, _> = serde_json::from_slice(body);
         let Ok(answer) = parsed else {
-            return AnswerFacts::Bad(if body.is_empty() { "an empty body" } else { "a body that is no JSON answer" });
+            return AnswerFacts::Bad(if body.is_empty() {
+                "an empty body"
+            } else {
+                "a body that is no JSON answer"
+            });
         };
         if answer.error.is_some_and(|e| e.get() != "null") {
             return AnswerFacts::Bad("an error with status 200");
@@ -75,9 +79,15 @@ impl Provider for OpenAi {
             #[serde(borrow, default)]
             message: Option<Cow<'a, str>>,
         }
-        let Ok(Envelope { error: Some(error) }) = serde_json::from_slice::<Envelope<'_>>(body) else { return false };
-        let says = |m: &str| m.contains("model") && (m.contains("not exist") || m.contains("not found") || m.contains("not supported"));
-        error.code.is_some_and(|c| c.get() == r#""model_not_found""#) || error.message.is_some_and(|m| says(&m.to_lowercase()))
+        let Ok(Envelope { error: Some(error) }) = serde_json::from_slice::<Envelope<'_>>(body) else {
+            return false;
+        };
+        let says = |m: &str| {
+            m.contains("model")
+                && (m.contains("not exist") || m.contains("not found") || m.contains("not supported"))
+        };
+        error.code.is_some_and(|c| c.get() == r#""model_not_found""#)
+            || error.message.is_some_and(|m| says(&m.to_lowercase()))
     }
 }
 
@@ -97,7 +107,9 @@ fn has_value(data: &[u8], key: &[u8]) -> bool {
 /// Bytes of the text values in a chunk or an answer, escapes included.
 fn text_bytes(data: &[u8]) -> usize {
     let keys: [&[u8]; 4] = [b"\"content\"", b"\"text\"", b"\"reasoning_content\"", b"\"arguments\""];
-    keys.iter().flat_map(|key| memmem::find_iter(data, *key).map(|at| string_len(&data[at + key.len()..]))).sum()
+    keys.iter()
+        .flat_map(|key| memmem::find_iter(data, *key).map(|at| string_len(&data[at + key.len()..])))
+        .sum()
 }
 
 /// Length of the string behind a key's colon; 0 where there is none.
@@ -212,7 +224,13 @@ mod tests {
 
     #[test]
     fn a_role_alone_is_not_yet_an_answer() {
-        assert!(!event(r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#, true).meaningful);
+        assert!(
+            !event(
+                r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
+                true
+            )
+            .meaningful
+        );
         assert!(!event(r#"{"choices":[]}"#, true).meaningful);
         assert!(event(r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#, true).meaningful);
         assert!(event(r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0}]}}]}"#, true).meaningful);
@@ -240,7 +258,14 @@ mod tests {
 
     #[test]
     fn a_whole_answer_must_be_one() {
-        let bad = ["", "<html>", "{}", r#"{"choices":[]}"#, r#"{"error":{"message":"x"},"choices":[1]}"#, r#"{"choices":[{"index":0"#];
+        let bad = [
+            "",
+            "<html>",
+            "{}",
+            r#"{"choices":[]}"#,
+            r#"{"error":{"message":"x"},"choices":[1]}"#,
+            r#"{"choices":[{"index":0"#,
+        ];
         for body in bad {
             assert!(matches!(OpenAi.answer(Dialect::Chat, body.as_bytes()), AnswerFacts::Bad(_)), "{body}");
         }
@@ -251,8 +276,14 @@ mod tests {
 
     #[test]
     fn an_unknown_model_is_told_from_other_faults() {
-        assert!(OpenAi.is_unknown_model(br#"{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}"#));
+        assert!(OpenAi.is_unknown_model(
+            br#"{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}"#
+        ));
         assert!(OpenAi.is_unknown_model(br#"{"error":{"message":"model 'x' not found"}}"#));
-        assert!(!OpenAi.is_unknown_model(br#"{"error":{"message":"max_tokens is too large","code":"invalid_value"}}"#));
+        assert!(
+            !OpenAi.is_unknown_model(
+                br#"{"error":{"message":"max_tokens is too large","code":"invalid_value"}}"#
+            )
+        );
     }
 }

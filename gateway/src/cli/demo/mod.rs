@@ -36,7 +36,7 @@ const PROMPTS: &str = include_str!("prompts.jsonl");
 /// Between two requests, so that the eye can follow.
 const PACE: Duration = Duration::from_millis(25);
 
-pub(super) fn run(args: Args) -> Result<(), Exit> {
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let prompts: Result<Vec<Prompt>, _> = PROMPTS.lines().map(serde_json::from_str).collect();
     let prompts = prompts.map_err(|e| Exit::Internal(format!("the demo's prompts: {e}")))?;
     runtime()?.block_on(async {

@@ -47,10 +47,17 @@ impl Show {
     /// Says what runs and what is simulated.
     pub(super) fn begin(world: &World, took: Duration) -> Self {
         let count = world.gateway.state.snapshot().experts.len();
-        anstream::println!("{} {count} models behind one endpoint, up in {} ms", "mixgate demo".bold(), took.as_millis());
+        anstream::println!(
+            "{} {count} models behind one endpoint, up in {} ms",
+            "mixgate demo".bold(),
+            took.as_millis()
+        );
         anstream::println!("{}", "The answers are simulated: mock models on this machine. Routing, sockets, metering and prices are real.".yellow());
         anstream::println!();
-        let head = format!("{:<44} {:<12} {:<14} {:>5} {:<16} {:>10} {:>10}", "prompt", "domain", "expert", "conf.", "reason", "cost µ$", "saved µ$");
+        let head = format!(
+            "{:<44} {:<12} {:<14} {:>5} {:<16} {:>10} {:>10}",
+            "prompt", "domain", "expert", "conf.", "reason", "cost µ$", "saved µ$"
+        );
         anstream::println!("{}", head.dimmed());
         Self::default()
     }
@@ -99,13 +106,26 @@ impl Show {
         );
         self.route_micros.sort_unstable();
         let median = self.route_micros.get(self.route_micros.len() / 2).copied().unwrap_or_default();
-        anstream::println!("The router named the labelled domain of {} of {} prompts, in {median} µs each (median).", self.right, self.all.requests);
-        anstream::println!("Prices are those of experts.yaml; lengths of answers are simulated, so the saving shows the mechanism, not your traffic.");
+        anstream::println!(
+            "The router named the labelled domain of {} of {} prompts, in {median} µs each (median).",
+            self.right,
+            self.all.requests
+        );
+        anstream::println!(
+            "Prices are those of experts.yaml; lengths of answers are simulated, so the saving shows the mechanism, not your traffic."
+        );
     }
 
     fn table(&self, fallback: &str) -> Table {
         let mut table = Table::new();
-        table.load_style(UTF8_FULL_CONDENSED).set_header(["expert", "requests", "share", "cost $", "at the fallback $", "saved $"]);
+        table.load_style(UTF8_FULL_CONDENSED).set_header([
+            "expert",
+            "requests",
+            "share",
+            "cost $",
+            "at the fallback $",
+            "saved $",
+        ]);
         for (name, sum) in &self.experts {
             let name = if name == fallback { format!("{name} (fallback)") } else { name.clone() };
             table.add_row(self.cells(&name, sum));
@@ -132,8 +152,12 @@ impl Show {
         let (data, admin) = (world.gateway.data, world.gateway.admin);
         anstream::println!();
         anstream::println!("{}", "Still serving; Ctrl-C ends it. Try:".bold());
-        anstream::println!("  curl -i http://{data}/v1/chat/completions -H 'content-type: application/json' \\");
-        anstream::println!("    -d '{{\"model\":\"auto\",\"messages\":[{{\"role\":\"user\",\"content\":\"Integrate x^2 from 0 to 3\"}}]}}'");
+        anstream::println!(
+            "  curl -i http://{data}/v1/chat/completions -H 'content-type: application/json' \\"
+        );
+        anstream::println!(
+            "    -d '{{\"model\":\"auto\",\"messages\":[{{\"role\":\"user\",\"content\":\"Integrate x^2 from 0 to 3\"}}]}}'"
+        );
         anstream::println!("  curl http://{data}/v1/models");
         anstream::println!("  curl http://{admin}/metrics");
         anstream::println!("  curl http://{admin}/api/decisions?limit=3");

@@ -62,8 +62,15 @@ impl World {
         let classifier = load_classifier(&checked.config).map_err(Exit::Internal)?;
         let gateway = start_gateway(checked, classifier).await.map_err(|e| internal(&e))?;
         let base = format!("http://{}/v1", gateway.data);
-        let endpoint = Endpoint::new(&base, 1).ok_or_else(|| Exit::Internal(format!("{base} is no address")))?;
-        Ok(Self { gateway, endpoint: Arc::new(endpoint), connector: Connector::new(tasks.clone()), tasks, stop })
+        let endpoint =
+            Endpoint::new(&base, 1).ok_or_else(|| Exit::Internal(format!("{base} is no address")))?;
+        Ok(Self {
+            gateway,
+            endpoint: Arc::new(endpoint),
+            connector: Connector::new(tasks.clone()),
+            tasks,
+            stop,
+        })
     }
 
     /// Sends a prompt as a client would; returns the record of it.
@@ -76,12 +83,25 @@ impl World {
         request.headers_mut().insert(HOST, self.endpoint.host_header.clone());
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let patience = Duration::from_secs(30);
-        let limits = Timeouts { connect: patience, headers: patience, first_token: patience, idle: patience, total: patience };
+        let limits = Timeouts {
+            connect: patience,
+            headers: patience,
+            first_token: patience,
+            idle: patience,
+            total: patience,
+        };
         let answer = self.connector.send(&self.endpoint, request, &limits).await;
         let answer = answer.map_err(|e| Exit::Internal(format!("the gateway did not answer: {e:?}")))?;
-        let id = answer.head.headers.get("x-mixgate-decision").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let id = answer
+            .head
+            .headers
+            .get("x-mixgate-decision")
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
         let status = answer.head.status;
-        let body = answer.body.collect().await.map_err(|e| Exit::Internal(format!("an answer broke off: {e}")))?;
+        let body =
+            answer.body.collect().await.map_err(|e| Exit::Internal(format!("an answer broke off: {e}")))?;
         answer.back.give();
         if !status.is_success() {
             let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
@@ -110,13 +130,19 @@ impl World {
     }
 }
 
-async fn start_mock(config: &mut Config, index: usize, tasks: &TaskTracker, stop: &CancellationToken) -> std::io::Result<()> {
+async fn start_mock(
+    config: &mut Config,
+    index: usize,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> std::io::Result<()> {
     let is_large = config.experts[index].name == config.fallback;
     let expert = &mut config.experts[index];
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     expert.base_url = Some(format!("http://{}/v1", listener.local_addr()?));
     expert.endpoints.clear();
-    let faults: Vec<Fault> = (expert.name == TROUBLED.0).then(|| TROUBLED.1.parse().ok()).flatten().into_iter().collect();
+    let faults: Vec<Fault> =
+        (expert.name == TROUBLED.0).then(|| TROUBLED.1.parse().ok()).flatten().into_iter().collect();
     let mock = Mock {
         model: expert.model.clone(),
         latency: Duration::from_millis(if is_large { 30 } else { 8 }),
@@ -136,7 +162,10 @@ fn open_up(config: &mut Config) {
 }
 
 /// At the usual ports, or wherever there is room.
-async fn start_gateway(mut checked: Checked, classifier: Arc<dyn crate::classify::Classifier>) -> std::io::Result<Gateway> {
+async fn start_gateway(
+    mut checked: Checked,
+    classifier: Arc<dyn crate::classify::Classifier>,
+) -> std::io::Result<Gateway> {
     match Gateway::start(checked.clone(), None, Arc::clone(&classifier)).await {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             "127.0.0.1:0".clone_into(&mut checked.config.server.listen);
