@@ -72,7 +72,8 @@ struct Message<'a> {
 }
 
 fn body(index: usize, bytes: usize, answer: Answer) -> Bytes {
-    let (subject, manner) = (SUBJECTS[index % SUBJECTS.len()], MANNERS[index / SUBJECTS.len() % MANNERS.len()]);
+    let (subject, manner) =
+        (SUBJECTS[index % SUBJECTS.len()], MANNERS[index / SUBJECTS.len() % MANNERS.len()]);
     let envelope = 220 + subject.len() + manner.len();
     let filler: String = BACKGROUND.chars().cycle().take(bytes.saturating_sub(envelope)).collect();
     let prompt = format!("{subject}, {manner}\n\n{filler}");

@@ -21,6 +21,7 @@ use crate::error::Failure;
 use crate::expert::endpoint::Endpoint;
 use crate::expert::pick::pick;
 use crate::expert::{Expert, Lease};
+use crate::layer::request_id::X_REQUEST_ID;
 use crate::probe::{Bad, Expected, Probed, probe};
 use crate::record::{Attempt, Outcome, Reason, Record};
 use crate::relay::{Attempted, Clocks, Held, Parts, Relay};
@@ -261,15 +262,22 @@ fn request(errand: &Errand<'_>, expert: &Expert, endpoint: &Endpoint) -> Request
             headers.insert(name, value.clone());
         }
     }
+    if let Some(id) = errand.headers.get(X_REQUEST_ID).filter(|id| is_uuid(id.as_bytes())) {
+        headers.insert(X_REQUEST_ID, id.clone());
+    }
     request
 }
 
+/// Some model servers (llama.cpp's Python server among them) answer 400 to a request id of another form.
+fn is_uuid(id: &[u8]) -> bool {
+    let dash = |at: usize| matches!(at, 8 | 13 | 18 | 23);
+    id.len() == 36
+        && id.iter().enumerate().all(|(at, b)| if dash(at) { *b == b'-' } else { b.is_ascii_hexdigit() })
+}
+
 /// Headers of the client that an upstream may see.
-const PASSED_UP: [HeaderName; 3] = [
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-    HeaderName::from_static("x-request-id"),
-];
+const PASSED_UP: [HeaderName; 2] =
+    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 
 /// Headers of an upstream that the client may see, besides those that begin with one of [`PREFIXES`].
 const PASSED_DOWN: [&str; 5] =

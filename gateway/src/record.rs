@@ -332,10 +332,18 @@ impl Record {
     }
 }
 
-/// 28 hex digits: milliseconds, then chance; sorts by time.
+/// A UUID of version 7 (RFC 9562): milliseconds, then chance; sorts by time.
 pub fn new_id(time: SystemTime) -> String {
     let millis = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-    format!("{millis:012x}{:016x}", fastrand::u64(..))
+    let (chance, more) = (fastrand::u64(..), fastrand::u64(..));
+    format!(
+        "{:08x}-{:04x}-7{:03x}-{:04x}-{:012x}",
+        millis >> 16 & 0xffff_ffff,
+        millis & 0xffff,
+        chance & 0xfff,
+        0x8000 | (chance >> 12 & 0x3fff),
+        more & 0xffff_ffff_ffff
+    )
 }
 
 /// A finished request, priced; what the ledger writes and `/api/decisions` shows.

@@ -61,7 +61,7 @@ pub fn opening<'a>(ask: &'a Ask<'_>) -> impl Iterator<Item = &'a str> {
 pub fn script(text: &str) -> &'static str {
     const NAMES: [&str; 7] = ["latin", "cyrillic", "greek", "arabic", "han", "kana", "other"];
     let mut counts = [0_u32; NAMES.len()];
-    for letter in text.chars().take(512).filter(|c| c.is_alphabetic()) {
+    for letter in text.chars().take(96).filter(|c| c.is_alphabetic()) {
         counts[match letter as u32 {
             0..=0x24F | 0x1E00..=0x1EFF => 0,
             0x400..=0x52F => 1,

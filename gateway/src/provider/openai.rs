@@ -6,9 +6,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use memchr::memmem;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde::de::{self, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -62,8 +63,9 @@ impl Provider for OpenAi {
         if result.is_none_or(|r| matches!(r.get(), "[]" | "null")) {
             return AnswerFacts::Bad("an answer without choices");
         }
-        let text_bytes = result.map_or(0, |r| text_bytes(r.get().as_bytes()));
-        AnswerFacts::Good { usage: answer.usage.map(Usage::from), text_bytes }
+        let usage = answer.usage.map(Usage::from);
+        let counts = usage.is_none().then_some(result).flatten();
+        AnswerFacts::Good { usage, text_bytes: counts.map_or(0, |r| text_bytes(r.get().as_bytes())) }
     }
 
     fn is_unknown_model(&self, body: &[u8]) -> bool {
@@ -91,25 +93,36 @@ impl Provider for OpenAi {
     }
 }
 
+/// Searchers for the keys that matter; made once, because making one costs more than searching a chunk.
+struct Keys {
+    telling: [Finder<'static>; 3],
+    texts: [Finder<'static>; 4],
+}
+
+static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
+    telling: ["\"finish_reason\"", "\"usage\"", "\"error\""].map(Finder::new),
+    texts: ["\"content\"", "\"text\"", "\"reasoning_content\"", "\"arguments\""].map(Finder::new),
+});
+
 /// Whether a chunk says more than text: an error, a finish, usage.
 fn is_interesting(data: &[u8]) -> bool {
-    has_value(data, b"\"finish_reason\"") || has_value(data, b"\"usage\"") || has_value(data, b"\"error\"")
+    KEYS.telling.iter().any(|key| has_value(data, key))
 }
 
 /// Whether the key stands in it with a value other than null.
-fn has_value(data: &[u8], key: &[u8]) -> bool {
-    memmem::find_iter(data, key).any(|at| {
-        let rest = data[at + key.len()..].trim_ascii_start();
+fn has_value(data: &[u8], key: &Finder<'_>) -> bool {
+    key.find_iter(data).any(|at| {
+        let rest = data[at + key.needle().len()..].trim_ascii_start();
         rest.first() == Some(&b':') && !rest[1..].trim_ascii_start().starts_with(b"null")
     })
 }
 
 /// Bytes of the text values in a chunk or an answer, escapes included.
 fn text_bytes(data: &[u8]) -> usize {
-    let keys: [&[u8]; 4] = [b"\"content\"", b"\"text\"", b"\"reasoning_content\"", b"\"arguments\""];
-    keys.iter()
-        .flat_map(|key| memmem::find_iter(data, *key).map(|at| string_len(&data[at + key.len()..])))
-        .sum()
+    let behind = |key: &Finder<'_>| -> usize {
+        key.find_iter(data).map(|at| string_len(&data[at + key.needle().len()..])).sum()
+    };
+    KEYS.texts.iter().map(behind).sum()
 }
 
 /// Length of the string behind a key's colon; 0 where there is none.
@@ -271,7 +284,10 @@ mod tests {
         }
         let good = r#"{"choices":[{"message":{"content":"abcd"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
         let usage = Some(Usage { input: 1, output: 2, ..Usage::default() });
-        assert_eq!(OpenAi.answer(Dialect::Chat, good.as_bytes()), AnswerFacts::Good { usage, text_bytes: 4 });
+        assert_eq!(OpenAi.answer(Dialect::Chat, good.as_bytes()), AnswerFacts::Good { usage, text_bytes: 0 });
+        let silent = r#"{"choices":[{"message":{"content":"abcd"}}]}"#;
+        let counted = AnswerFacts::Good { usage: None, text_bytes: 4 };
+        assert_eq!(OpenAi.answer(Dialect::Chat, silent.as_bytes()), counted);
     }
 
     #[test]
