@@ -2,6 +2,11 @@
 #![expect(clippy::disallowed_types, reason = "tests look into answers, any place of them")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
+mod attempts;
+mod cancel;
 mod clients;
+mod governance;
 mod harness;
+mod requests;
 mod routing;
+mod streams;

@@ -32,7 +32,7 @@ async fn the_built_in_router_model_tells_code_from_law() {
     let (coder, large, setup) = coder_and_large().await;
     let rig = setup.start_with(Arc::new(RouterModel::builtin().unwrap())).await;
     let code = "Write a Rust function that reverses a linked list in place, with unit tests.";
-    let law = "Is a verbal lease agreement binding on the landlord if the tenant has already moved in?";
+    let law = "Does this clause of the contract limit the liability of the seller under the governing law?";
     let code = rig.chat(&chat("auto:frugal", code)).await;
     let law = rig.chat(&chat("auto:frugal", law)).await;
     assert_eq!(code.header("x-mixgate-domain"), Some("code"));

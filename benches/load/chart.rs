@@ -72,7 +72,7 @@ impl Axis {
     }
 }
 
-fn grid(out: &mut String, x: &Axis, y: &Axis, points: impl Iterator<Item = &Point>) {
+fn grid<'p>(out: &mut String, x: &Axis, y: &Axis, points: impl Iterator<Item = &'p Point>) {
     for tick in y.ticks() {
         let at = y.place(tick);
         let _ = writeln!(
@@ -136,8 +136,8 @@ fn series(out: &mut String, points: &[Point], x: &Axis, y: &Axis, colour: &str) 
 pub(crate) fn short(value: f64) -> String {
     let whole = value as u64;
     match whole {
-        1_024.. if whole % (1 << 20) == 0 => format!("{} Mi", whole >> 20),
-        1_024.. if whole % (1 << 10) == 0 => format!("{} Ki", whole >> 10),
+        1_024.. if whole.is_multiple_of(1 << 20) => format!("{} Mi", whole >> 20),
+        1_024.. if whole.is_multiple_of(1 << 10) => format!("{} Ki", whole >> 10),
         1_000_000.. => format!("{}M", whole / 1_000_000),
         10_000.. => format!("{}k", whole / 1_000),
         1.. => whole.to_string(),

@@ -240,7 +240,7 @@ impl Relay {
             return;
         }
         let mut facts = self.record.facts();
-        if outcome != Outcome::Ok {
+        if outcome != Outcome::Ok || facts.outcome.is_none() {
             facts.outcome = Some(outcome);
         }
         if let Some(watch) = &self.watch {

@@ -17,6 +17,9 @@ use tokio::net::TcpStream;
 
 /// Longest head that is looked at; hyper's own limit ends longer ones.
 const MAX_HEAD: usize = 64 * 1024;
+/// What hyper reads in place of the rest of a head that must be refused: its parser waits for the end of the head,
+/// and takes NUL nowhere in it.
+const SPOILED: &[u8] = b"\0\r\n\r\n";
 
 /// A client's connection.
 #[derive(Debug)]
@@ -24,6 +27,7 @@ pub struct Wire {
     stream: Arc<TcpStream>,
     heads: Arc<AtomicBool>,
     guard: HeadGuard,
+    spoiled: &'static [u8],
 }
 
 /// What is known of a connection beside hyper.
@@ -38,7 +42,7 @@ pub fn watched(stream: TcpStream) -> (Wire, Watcher) {
     let stream = Arc::new(stream);
     let heads = Arc::new(AtomicBool::new(true));
     let watcher = Watcher { stream: Arc::clone(&stream), heads: Arc::clone(&heads) };
-    (Wire { stream, heads, guard: HeadGuard::default() }, watcher)
+    (Wire { stream, heads, guard: HeadGuard::default(), spoiled: &[] }, watcher)
 }
 
 impl Watcher {
@@ -64,13 +68,21 @@ impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
+            if !this.spoiled.is_empty() {
+                let (now, later) = this.spoiled.split_at(this.spoiled.len().min(buf.remaining()));
+                buf.put_slice(now);
+                this.spoiled = later;
+                return Poll::Ready(Ok(()));
+            }
             ready!(this.stream.poll_read_ready(cx))?;
             let before = buf.filled().len();
             match this.stream.try_read_buf(buf) {
                 Ok(_) => {
-                    let fresh = &mut buf.filled_mut()[before..];
+                    let fresh = &buf.filled()[before..];
                     if this.heads.load(Ordering::Acquire) && this.guard.feed(fresh, &this.heads) {
-                        fresh.fill(0);
+                        buf.set_filled(before);
+                        this.spoiled = SPOILED;
+                        continue;
                     }
                     return Poll::Ready(Ok(()));
                 }

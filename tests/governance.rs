@@ -1,0 +1,136 @@
+//! Hard constraints hold where they are easiest to lose: no scores, a forced expert, the next candidate.
+
+use crate::harness::{Model, Rig, Setup, chat, error_code, message, with};
+
+const LEGAL: &str = "rules: [{ when: { domain: [legal] }, require: [indemnified] }]";
+const SAFE: &str = "governance: { indemnified: true }";
+
+/// Two experts good at everything asked here, the second one indemnified as the fallback is where `large` says so.
+async fn rig(large: &str, rules: &str) -> (Model, Model, Rig) {
+    let (plain, fallback) = (Model::honest().await, Model::honest().await);
+    let setup = Setup::new().expert("plain", plain.addr, "quality: { code: 1, legal: 1, general: 1 }");
+    let rig = setup.large(fallback.addr, large).section(rules).start().await;
+    (plain, fallback, rig)
+}
+
+#[tokio::test]
+async fn a_rule_on_a_domain_moves_its_requests() {
+    let (plain, _large, rig) = rig(SAFE, LEGAL).await;
+    let reply = rig.chat(&chat("auto", "@legal is this binding")).await;
+    rig.tells(&reply, "large", "ineligible").await;
+    assert_eq!(plain.requests(), 0);
+}
+
+#[tokio::test]
+async fn it_applies_when_the_router_misses_its_deadline_or_fails() {
+    for prompt in ["@slow", "@panic", "@nonsense"] {
+        let (plain, large, rig) = rig("", LEGAL).await;
+        let reply = rig.chat(&chat("auto", prompt)).await;
+        assert_eq!((reply.status, error_code(&reply).as_str()), (400, "no_eligible_expert"), "{prompt}");
+        assert!(message(&reply).contains("lacks required tag indemnified"), "{}", reply.text());
+        assert_eq!((plain.requests(), large.requests()), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn it_applies_to_a_forced_and_to_a_pinned_expert() {
+    let (plain, _large, rig) = rig(SAFE, LEGAL).await;
+    let forced = rig.chat_with(&[("x-mixgate-expert", "plain")], &chat("auto", "@legal x")).await;
+    let pinned = rig.chat(&chat("plain", "@legal x")).await;
+    for reply in [forced, pinned] {
+        assert_eq!((reply.status, error_code(&reply).as_str()), (400, "no_eligible_expert"));
+        assert!(message(&reply).contains("plain: lacks required tag"), "{}", reply.text());
+    }
+    assert_eq!(plain.requests(), 0);
+    assert_eq!(rig.chat(&chat("plain", "@code x")).await.status, 200, "other domains are free");
+}
+
+#[tokio::test]
+async fn it_applies_at_every_fallback_hop() {
+    let safe = Model::with(&["status-503"]).await;
+    let fallback = Model::honest().await;
+    let quality = format!("quality: {{ legal: 1 }}, {SAFE}");
+    let rig = Setup::new()
+        .expert("safe", safe.addr, &quality)
+        .large(fallback.addr, "")
+        .section(LEGAL)
+        .start()
+        .await;
+    for model in ["auto", "safe"] {
+        let reply = rig.chat(&chat(model, "@legal x")).await;
+        assert_eq!((reply.status, error_code(&reply).as_str()), (502, "upstream_error"), "{model}");
+    }
+    assert_eq!(fallback.requests(), 0, "the fallback is not indemnified");
+    assert_eq!(rig.chat(&chat("safe", "@code x")).await.header("x-mixgate-expert"), Some("large"));
+}
+
+#[tokio::test]
+async fn a_header_only_tightens() {
+    let (plain, _large, rig) = rig(SAFE, "").await;
+    let reply = rig.chat_with(&[("x-mixgate-require", "indemnified")], &chat("auto", "@code x")).await;
+    assert_eq!(reply.header("x-mixgate-expert"), Some("large"));
+    let reply = rig.chat_with(&[("x-mixgate-require", "region:moon")], &chat("auto", "@code x")).await;
+    assert_eq!(error_code(&reply), "no_eligible_expert");
+    assert_eq!(plain.requests(), 0);
+}
+
+#[tokio::test]
+async fn an_expert_that_does_not_say_what_it_was_trained_on_is_no_safe_choice() {
+    let rules = "rules: [{ forbid: [\"trained_on:social-media\"] }]";
+    let (plain, _large, rig) = rig("governance: { trained_on: [web] }", rules).await;
+    let reply = rig.chat(&chat("auto", "@code x")).await;
+    assert_eq!(reply.header("x-mixgate-expert"), Some("large"));
+    assert_eq!(plain.requests(), 0);
+}
+
+#[tokio::test]
+async fn abilities_and_context_move_a_request() {
+    let (plain, _large, rig) = rig("context_window: 100000", "").await;
+    let long = "x ".repeat(30_000);
+    for body in [
+        with("auto", "@code x", r#","tools":[{"type":"function","function":{"name":"f"}}]"#),
+        with(
+            "auto",
+            "@code x",
+            r#","response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{}}}"#,
+        ),
+        chat("auto", &format!("@code {long}")),
+    ] {
+        let reply = rig.chat(&body).await;
+        assert_eq!(
+            (reply.status, reply.header("x-mixgate-expert")),
+            (200, Some("large")),
+            "{}",
+            reply.text()
+        );
+    }
+    assert_eq!(plain.requests(), 0);
+    let reply = rig.chat(&chat("auto", &"x ".repeat(400_000))).await;
+    assert_eq!((reply.status, error_code(&reply).as_str()), (400, "context_length_exceeded"));
+}
+
+#[tokio::test]
+async fn keys_are_needed_and_open_what_their_tenant_may_use() {
+    let hash = |key: &str| gateway::auth::KeyHash::of(key).to_string();
+    let tenants = format!(
+        "tenants: [{{ name: acme, keys: [\"{}\", \"{}\"], experts: [plain] }}]",
+        hash("old-key"),
+        hash("new-key")
+    );
+    let (_plain, large, rig) = rig("", &tenants).await;
+    let body = chat("auto", "@code x");
+    for headers in [&[][..], &[("authorization", "Bearer wrong")], &[("authorization", "Basic old-key")]] {
+        let reply = rig.chat_with(headers, &body).await;
+        assert_eq!((reply.status, error_code(&reply).as_str()), (401, "invalid_api_key"), "{headers:?}");
+    }
+    for headers in
+        [("authorization", "Bearer old-key"), ("authorization", "Bearer new-key"), ("x-api-key", "new-key")]
+    {
+        assert_eq!(rig.chat_with(&[headers], &body).await.status, 200, "{headers:?}");
+    }
+    let reply = rig.chat_with(&[("x-api-key", "new-key")], &chat("large", "@code x")).await;
+    assert_eq!((reply.status, error_code(&reply).as_str()), (403, "model_not_allowed"));
+    let reply = rig.chat_with(&[("x-api-key", "new-key")], &chat("auto", "@math x")).await;
+    assert_eq!(reply.header("x-mixgate-expert"), Some("plain"), "the fallback is not on the list");
+    assert_eq!(large.requests(), 0);
+}
