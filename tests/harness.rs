@@ -5,10 +5,14 @@
 //! with that chance and general with the rest, `@unsure` is anything, `@slow` misses the deadline, `@panic`
 //! and `@nonsense` fail. A prompt without a word of these is general.
 
+use bytes::Bytes;
 use gateway::classify::Classifier;
 use gateway::config;
 use gateway::gateway::Gateway;
 use gateway::mock::{Mock, serve};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use router_model::{Attribution, Scores, TAXONOMY};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -16,8 +20,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use testkit::{Client, PATIENCE, Reply, get, post_json, soon};
-use tokio::net::TcpListener;
+use testkit::{Client, PATIENCE, Reply, get, post_json, soon, within};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -247,6 +251,31 @@ pub(crate) fn message(reply: &Reply) -> String {
 
 pub(crate) fn json(bytes: &[u8]) -> Json {
     serde_json::from_slice(bytes).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(bytes)))
+}
+
+/// Posts JSON over HTTP/2 without TLS, as a client that knows the server does; status and body of the answer.
+pub(crate) async fn post_over_http2(
+    at: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, String) {
+    let io = TokioIo::new(TcpStream::connect(at).await.unwrap());
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let mut connections = JoinSet::new();
+    connections.spawn(connection);
+    let mut request = http::Request::post(format!("http://{at}{path}"));
+    for (name, value) in [&[("content-type", "application/json")], headers].concat() {
+        request = request.header(name, value);
+    }
+    let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
+    let answering = async {
+        let response = sender.send_request(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    };
+    within(PATIENCE, "an answer over HTTP/2", answering).await
 }
 
 /// A mock model that runs until dropped.

@@ -5,8 +5,12 @@
 mod attempts;
 mod cancel;
 mod clients;
+mod commands;
 mod governance;
 mod harness;
+mod money;
+mod operators;
+mod process;
 mod requests;
 mod routing;
 mod streams;

@@ -127,10 +127,11 @@ impl<'a> Ask<'a> {
     }
 
     fn read_turns(&mut self, dialect: Dialect, top: &Top<'a>) -> Result<(), Failure> {
-        let Some(raw) = top.input else { return Err(Failure::MissingParameter(dialect.input())) };
+        let missing = Failure::MissingParameter(dialect.input());
         match dialect {
-            Dialect::Chat => self.read_messages(raw)?,
-            Dialect::Completions | Dialect::Embeddings => self.read_prompt(dialect, raw)?,
+            Dialect::Chat => self.read_messages(top.messages.ok_or(missing)?)?,
+            Dialect::Completions => self.read_prompt(dialect, top.prompt.ok_or(missing)?)?,
+            Dialect::Embeddings => self.read_prompt(dialect, top.input.ok_or(missing)?)?,
         }
         let text: usize = self.turns.iter().flat_map(|t| &t.texts).map(|t| t.0.len()).sum();
         self.tokens_estimated += (text as u64).div_ceil(4) + 4 * self.turns.len() as u64;
@@ -416,6 +417,8 @@ struct Part<'a> {
 #[derive(Default)]
 struct Top<'a> {
     model: Option<&'a RawValue>,
+    messages: Option<&'a RawValue>,
+    prompt: Option<&'a RawValue>,
     input: Option<&'a RawValue>,
     stream: Option<&'a RawValue>,
     stream_options: Option<&'a RawValue>,
@@ -436,7 +439,9 @@ impl<'a> Top<'a> {
     fn slot(&mut self, key: &str) -> Option<&mut Option<&'a RawValue>> {
         Some(match key {
             "model" => &mut self.model,
-            "messages" | "prompt" | "input" => &mut self.input,
+            "messages" => &mut self.messages,
+            "prompt" => &mut self.prompt,
+            "input" => &mut self.input,
             "stream" => &mut self.stream,
             "stream_options" => &mut self.stream_options,
             "n" => &mut self.n,

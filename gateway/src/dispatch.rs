@@ -24,9 +24,10 @@ use crate::expert::{Expert, Lease};
 use crate::layer::request_id::X_REQUEST_ID;
 use crate::probe::{Bad, Expected, Probed, probe};
 use crate::record::{Attempt, Outcome, Reason, Record};
-use crate::relay::{Attempted, Clocks, Held, Parts, Relay};
+use crate::relay::{Attempted, Clocks, Held, Parts, Relay, Watched};
 use crate::settle::{self, Bill};
 use crate::state::State;
+use crate::tail::Tail;
 use crate::upstream::NoHead;
 use crate::usage::Usage;
 use crate::watch::{Edits, Watch, model_in_json};
@@ -322,15 +323,21 @@ fn commit(
             (head, Body::full(renamed(record, errand, body)), Some(bill))
         }
         Probed::Stream { head, upstream, queue, watch } => {
-            let parts =
-                Parts { upstream, queue, watch: Some(*watch), clocks: clocks(true), held, prompt_tokens };
+            let parts = Parts {
+                upstream,
+                queue,
+                watched: Watched::Events(watch),
+                clocks: clocks(true),
+                held,
+                prompt_tokens,
+            };
             (head, Body::relay(Relay::new(parts, Arc::clone(record), attempt)), None)
         }
         Probed::Large { head, upstream, queue } => {
             let parts = Parts {
                 upstream: Some(upstream),
                 queue,
-                watch: None,
+                watched: Watched::Large(Tail::new(expert.provider, errand.dialect)),
                 clocks: clocks(false),
                 held,
                 prompt_tokens,

@@ -188,7 +188,7 @@ impl Failure {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
         let unread = matches!(self, Self::BodyTooLarge(_) | Self::RequestTimeout | Self::BadRequest(_));
-        if unread {
+        if unread || matches!(self, Self::Draining) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -6,13 +6,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use crate::classify::Classifier;
 use crate::config::Checked;
+use crate::server::Plane;
 use crate::state::State;
 use crate::{admin, server, stack};
 
 /// Looks at the file this often; what counts is its content, because editors and Kubernetes swap files.
 const POLL: Duration = Duration::from_secs(2);
+/// What was cut at the end may take this long to write its record.
+const LAST_MOMENTS: Duration = Duration::from_secs(1);
 /// Connections the admin listener keeps.
 const ADMIN_CONNECTIONS: u32 = 256;
 
@@ -41,13 +46,15 @@ impl Gateway {
             tracing::warn!("{warning}");
         }
         let state = Arc::new(State::new(checked, path, classifier)?);
-        state.tasks.spawn(server::serve(
+        state.attendants.spawn(server::serve(
+            Plane::Data,
             data_listener,
             Arc::clone(&state),
             max_connections,
             stack::stack(&state),
         ));
-        state.tasks.spawn(server::serve(
+        state.attendants.spawn(server::serve(
+            Plane::Admin,
             admin_listener,
             Arc::clone(&state),
             ADMIN_CONNECTIONS,
@@ -63,13 +70,14 @@ impl Gateway {
     /// everything ended by itself.
     pub async fn drain(&self) -> bool {
         let limit = self.state.snapshot().config.server.drain_timeout.0;
-        self.state.draining.cancel();
-        self.state.tasks.close();
-        let ended = tokio::time::timeout(limit, self.state.tasks.wait()).await.is_ok();
-        self.state.halt.cancel();
-        if !ended {
-            let _ = tokio::time::timeout(Duration::from_secs(1), self.state.tasks.wait()).await;
-        }
+        let State { draining, halt, in_flight, tasks, attendants, .. } = &*self.state;
+        draining.cancel();
+        in_flight.close();
+        tasks.close();
+        let ended = timeout(limit, tasks.wait()).await.is_ok();
+        halt.cancel();
+        attendants.close();
+        let _ = timeout(LAST_MOMENTS, async { tokio::join!(tasks.wait(), attendants.wait()) }).await;
         self.state.ledger.drain();
         ended
     }

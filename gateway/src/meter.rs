@@ -276,10 +276,10 @@ impl Meter {
     }
 
     /// Counts a request that an expert ended.
-    pub fn ended(&self, expert: &ExpertMeter, dialect: usize, outcome: Outcome) {
-        expert.requests[dialect][outcome as usize]
+    pub fn ended(&self, expert: &ExpertMeter, dialect: Dialect, outcome: Outcome) {
+        expert.requests[dialect.index()][outcome as usize]
             .get_or_init(|| {
-                let labels = [Dialect::ALL[dialect].path(), expert.name.as_str(), outcome.as_str()];
+                let labels = [dialect.path(), expert.name.as_str(), outcome.as_str()];
                 self.requests.with_label_values(&labels)
             })
             .inc();

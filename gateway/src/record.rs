@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use router_model::Scores;
 use serde::Serialize;
 
+use crate::api::Dialect;
 use crate::constraint::WhyNot;
 use crate::price::MicroUsd;
 use crate::state::Snapshot;
@@ -258,10 +259,10 @@ pub struct Attributed {
 /// Everything known of a request so far.
 #[derive(Debug, Default)]
 pub struct Facts {
-    /// Path below `/v1`.
+    /// What the request's path asks for; `None`: not a model.
+    pub dialect: Option<Dialect>,
+    /// Path below `/v1`, once it is known who asks: then the request has a record.
     pub endpoint: Option<&'static str>,
-    /// Position in the dialect table; `None` for requests that call no model.
-    pub dialect: Option<usize>,
     /// Name of the tenant.
     pub tenant: Option<String>,
     /// The client's `model`.

@@ -20,7 +20,9 @@ use crate::error;
 use crate::expert::Lease;
 use crate::expert::endpoint::Busy;
 use crate::record::{Outcome, Record};
+use crate::tail::Tail;
 use crate::upstream::Back;
+use crate::usage::Usage;
 use crate::watch::Watch;
 
 /// What sits at an endpoint while an answer passes: the expert's place and the endpoint's load.
@@ -37,14 +39,35 @@ pub struct Held {
 pub struct Relay {
     upstream: Option<(Incoming, Back)>,
     queue: VecDeque<Bytes>,
-    /// `None`: not a stream of events, too large to be held.
-    watch: Option<Watch>,
+    watched: Watched,
     clocks: Clocks,
     record: Arc<Record>,
     attempt: Attempted,
     prompt_tokens: u64,
     settled: bool,
     _held: Held,
+}
+
+/// Who looks at the frames as they pass.
+#[derive(Debug)]
+pub enum Watched {
+    /// A stream of events.
+    Events(Box<Watch>),
+    /// An answer too large to be held.
+    Large(Tail),
+}
+
+impl Watched {
+    fn events(&self) -> Option<&Watch> {
+        if let Self::Events(watch) = self { Some(watch) } else { None }
+    }
+
+    fn usage(&self, prompt_tokens: u64) -> (Usage, bool) {
+        match self {
+            Self::Events(watch) => watch.usage(prompt_tokens),
+            Self::Large(tail) => tail.usage(prompt_tokens),
+        }
+    }
 }
 
 /// The attempt in the record that this answer belongs to.
@@ -127,8 +150,8 @@ pub struct Parts {
     pub upstream: Option<(Incoming, Back)>,
     /// What came before the commit.
     pub queue: VecDeque<Bytes>,
-    /// The watcher of a stream of events.
-    pub watch: Option<Watch>,
+    /// Who looks at it.
+    pub watched: Watched,
     /// Its time limits.
     pub clocks: Clocks,
     /// Places it takes.
@@ -140,8 +163,11 @@ pub struct Parts {
 impl Relay {
     /// Commits an answer.
     pub fn new(parts: Parts, record: Arc<Record>, attempt: Attempted) -> Self {
-        let Parts { upstream, queue, watch, clocks, held, prompt_tokens } = parts;
-        Self { upstream, queue, watch, clocks, record, attempt, prompt_tokens, settled: false, _held: held }
+        let Parts { upstream, queue, mut watched, clocks, held, prompt_tokens } = parts;
+        if let Watched::Large(tail) = &mut watched {
+            queue.iter().for_each(|frame| tail.take(frame));
+        }
+        Self { upstream, queue, watched, clocks, record, attempt, prompt_tokens, settled: false, _held: held }
     }
 
     /// The next bytes for the client.
@@ -175,35 +201,38 @@ impl Relay {
     fn take(&mut self, data: Bytes) {
         let now = Instant::now();
         self.clocks.last_sent = now;
-        match &mut self.watch {
-            Some(watch) => {
+        match &mut self.watched {
+            Watched::Events(watch) => {
                 if watch.take(&data, &mut self.queue) {
                     self.clocks.last_data = now;
                 }
             }
-            None => {
+            Watched::Large(tail) => {
                 self.clocks.last_data = now;
+                tail.take(&data);
                 self.queue.push_back(data);
             }
         }
     }
 
     fn keep_alive(&mut self) {
-        if self.watch.as_ref().is_some_and(Watch::between_events) {
+        if self.watched.events().is_some_and(Watch::between_events) {
             self.queue.push_back(Bytes::from_static(b": keep-alive\n\n"));
         }
     }
 
     /// The upstream's clean end; what the client hears if it was none.
     fn ended(&mut self) -> Option<Poll<Option<Result<Bytes, Cut>>>> {
-        self.queue.extend(self.watch.as_mut().and_then(Watch::finish));
-        if self.watch.as_ref().is_some_and(|w| !w.is_complete() && w.error.is_none()) {
+        if let Watched::Events(watch) = &mut self.watched {
+            self.queue.extend(watch.finish());
+        }
+        if self.watched.events().is_some_and(|w| !w.is_complete() && w.error.is_none()) {
             return Some(self.ended_early(Outcome::UpstreamError, "ended its stream before its end"));
         }
         if let Some((_, back)) = self.upstream.take() {
             back.give();
         }
-        let outcome = if self.watch.as_ref().is_some_and(|w| w.error.is_some()) {
+        let outcome = if self.watched.events().is_some_and(|w| w.error.is_some()) {
             Outcome::UpstreamError
         } else {
             Outcome::Ok
@@ -215,7 +244,7 @@ impl Relay {
     /// The upstream was cut or is given up; whoever waits is told in the stream, or by a broken connection.
     fn ended_early(&mut self, outcome: Outcome, what: &str) -> Poll<Option<Result<Bytes, Cut>>> {
         self.upstream = None;
-        let Some(watch) = &mut self.watch else {
+        let Watched::Events(watch) = &mut self.watched else {
             self.settle(outcome);
             return Poll::Ready(Some(Err(Cut)));
         };
@@ -243,9 +272,7 @@ impl Relay {
         if outcome != Outcome::Ok || facts.outcome.is_none() {
             facts.outcome = Some(outcome);
         }
-        if let Some(watch) = &self.watch {
-            facts.usage = Some(watch.usage(self.prompt_tokens));
-        }
+        facts.usage = Some(self.watched.usage(self.prompt_tokens));
         if let Some(attempt) = facts.attempts.get_mut(self.attempt.index) {
             attempt.millis = self.attempt.started.elapsed().as_secs_f64() * 1e3;
             attempt.outcome = match outcome {
@@ -260,7 +287,7 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        let whole = self.watch.as_ref().is_some_and(Watch::is_complete);
+        let whole = self.watched.events().is_some_and(Watch::is_complete);
         self.settle(if whole { Outcome::Ok } else { Outcome::Cancelled });
     }
 }

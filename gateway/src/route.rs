@@ -75,7 +75,6 @@ async fn complete(
     {
         let mut facts = record.facts();
         facts.endpoint = Some(dialect.path());
-        facts.dialect = Some(dialect.index());
     }
     let (bytes, _held) = read(state, &record.snapshot, &head.headers, body).await?;
     let read_at = Instant::now();

@@ -30,9 +30,24 @@ const MAX_STREAMS: u32 = 256;
 /// Buffer of an HTTP/2 stream, so that a slow reader costs little.
 const STREAM_BUFFER: usize = 64 * 1024;
 
-/// Serves a listener until draining, with at most `max_connections` open.
-pub async fn serve<S>(listener: TcpListener, state: Arc<State>, max_connections: u32, service: S)
-where
+/// Whose listener it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plane {
+    /// Clients': their connections are waited for when the gateway drains.
+    Data,
+    /// The operator's: they last as long as the process.
+    Admin,
+}
+
+/// Serves a listener to the end, with at most `max_connections` open. While the gateway drains it still answers,
+/// so that a balancer hears of it, but waits for no connection that came since.
+pub async fn serve<S>(
+    plane: Plane,
+    listener: TcpListener,
+    state: Arc<State>,
+    max_connections: u32,
+    service: S,
+) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
         + Clone
         + Send
@@ -40,18 +55,20 @@ where
         + 'static,
 {
     let places = Arc::new(Semaphore::new(max_connections as usize));
-    let builder = Arc::new(builder(&state.tasks));
+    let awaited = if plane == Plane::Data { &state.tasks } else { &state.attendants };
+    let builder = Arc::new(builder(awaited));
     loop {
         let accepted = tokio::select! {
             biased;
-            () = state.draining.cancelled() => return,
+            () = state.halt.cancelled() => return,
             accepted = accept(&listener, &places) => accepted,
         };
         match accepted {
             Ok((stream, place)) => {
-                let connection =
-                    one_connection(stream, place, Arc::clone(&state), Arc::clone(&builder), service.clone());
-                state.tasks.spawn(connection);
+                let late = state.draining.is_cancelled();
+                let tracker = if late { &state.attendants } else { awaited };
+                let (state, builder) = (Arc::clone(&state), Arc::clone(&builder));
+                tracker.spawn(one_connection(stream, place, state, builder, service.clone(), late));
             }
             Err(error) => {
                 // out of descriptors, most likely: the others go on, and this passes
@@ -96,6 +113,8 @@ async fn one_connection<S>(
     state: Arc<State>,
     builder: Arc<auto::Builder<Tracked>>,
     service: S,
+    // came while draining: each of its answers closes it
+    mut draining: bool,
 ) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
         + Clone
@@ -112,7 +131,6 @@ async fn one_connection<S>(
     let (io, watcher) = wire::watched(stream);
     let service = per_request(service, watcher.clone());
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
-    let mut draining = false;
     loop {
         tokio::select! {
             result = connection.as_mut() => {

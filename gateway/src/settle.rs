@@ -36,6 +36,20 @@ pub fn bill(snapshot: &Snapshot, served: usize, usage: &Usage, retried: &[(usize
     Bill { cost: price(served, usage).map(|cost| cost + retried), retried, baseline }
 }
 
+/// Attempts that were paid for, and no answer in the end; taken off the savings of whoever made them.
+fn paid_for_nothing(snapshot: &Snapshot, retried: &[(usize, Usage)]) -> Bill {
+    let mut bill = Bill::default();
+    for (index, usage) in retried {
+        let Some(price) = snapshot.experts[*index].price else { continue };
+        let cost = price.cost(usage);
+        snapshot.meters[*index].saved.sub(cost.usd());
+        bill.retried += cost;
+        bill.cost = Some(bill.retried);
+        bill.baseline = Some(MicroUsd(0));
+    }
+    bill
+}
+
 /// Ends a request.
 pub fn close(state: &State, record: &Record, outcome: Outcome) {
     let facts = std::mem::take(&mut *record.facts());
@@ -49,18 +63,21 @@ pub fn close(state: &State, record: &Record, outcome: Outcome) {
         meter.overhead.observe(facts.overhead.as_secs_f64());
         count_decision(meter, snapshot, &facts);
     }
-    let bill = served.zip(facts.usage).map(|((index, expert), (usage, estimated))| {
-        let bill = bill(snapshot, index, &usage, &facts.retried);
-        count_money(expert, &usage, estimated, &bill);
-        bill
-    });
+    let bill = match served.zip(facts.usage) {
+        Some(((index, expert), (usage, estimated))) => {
+            let bill = bill(snapshot, index, &usage, &facts.retried);
+            count_money(expert, &usage, estimated, &bill);
+            bill
+        }
+        None => paid_for_nothing(snapshot, &facts.retried),
+    };
     count_retried(snapshot, &facts.retried);
     if let Some((_, expert)) = served {
         let tokens = facts.usage.map_or(0, |(usage, _)| usage.output);
         let first = facts.first_token.filter(|_| outcome == Outcome::Ok);
         meter.timed(expert, facts.streaming, total, first, per_token(total, first, tokens, facts.streaming));
     }
-    let finished = Arc::new(finished(record, facts, outcome, total, bill.unwrap_or_default()));
+    let finished = Arc::new(finished(record, facts, outcome, total, bill));
     if finished.decision.is_some() || !finished.attempts.is_empty() || finished.endpoint.is_some() {
         state.recent.push(Arc::clone(&finished));
         state.ledger.write(finished);

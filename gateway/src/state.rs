@@ -123,13 +123,15 @@ pub struct State {
     pub recent: Recent,
     /// Opens connections.
     pub connector: Connector,
-    /// Every task that must end before exit.
+    /// Every task that draining waits for.
     pub tasks: TaskTracker,
+    /// Tasks that serve until the end: listeners, the admin plane.
+    pub attendants: TaskTracker,
     /// Set when the gateway drains.
     pub draining: CancellationToken,
     /// Set when nothing may go on.
     pub halt: CancellationToken,
-    /// Places for requests.
+    /// Places for requests; closed when the gateway drains.
     pub in_flight: Arc<Semaphore>,
     /// KiB of request bodies that may be held.
     pub buffered: Arc<Semaphore>,
@@ -142,7 +144,6 @@ impl State {
     /// Builds everything from a checked configuration.
     pub fn new(checked: Checked, path: Option<PathBuf>, classifier: Arc<dyn Classifier>) -> io::Result<Self> {
         let meter = Meter::new(classifier.version());
-        let tasks = TaskTracker::new();
         let server = &checked.config.server;
         let in_flight = Arc::new(Semaphore::new(server.max_in_flight as usize));
         let buffered = Arc::new(Semaphore::new((server.max_buffered.0 / 1024) as usize));
@@ -158,7 +159,8 @@ impl State {
             recent: Recent::default(),
             // its own tasks: idle connections to upstreams need not end for the gateway to stop
             connector: Connector::new(TaskTracker::new()),
-            tasks,
+            tasks: TaskTracker::new(),
+            attendants: TaskTracker::new(),
             draining: CancellationToken::new(),
             halt: CancellationToken::new(),
             in_flight,

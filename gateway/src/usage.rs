@@ -1,6 +1,9 @@
 //! Tokens: read from what an upstream says, or estimated from what was seen and said to be.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::json::pick;
 
 /// Tokens of one answer. `cached_input` is part of `input`, `reasoning` part of `output`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -22,49 +25,35 @@ impl Usage {
     }
 }
 
-/// The `usage` object of OpenAI's answers, as far as money is concerned.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Reported {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
-    #[serde(default)]
-    total_tokens: u64,
-    #[serde(default)]
-    prompt_tokens_details: Option<PromptDetails>,
-    #[serde(default)]
-    completion_tokens_details: Option<CompletionDetails>,
+/// Reads the `usage` object of OpenAI's answers, as far as money is concerned. `None`: it tells no tokens.
+pub(crate) fn reported(usage: &str) -> Option<Usage> {
+    let names = [
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "prompt_tokens_details",
+        "completion_tokens_details",
+    ];
+    let [input, output, total, input_details, output_details] = pick(usage.as_bytes(), names)?;
+    let [input, output, total] = [input, output, total].map(|raw| raw.and_then(whole));
+    let detail = |raw: Option<&RawValue>, name| {
+        let [value] = pick(raw?.get().as_bytes(), [name])?;
+        whole(value?)
+    };
+    let input = input?;
+    Some(Usage {
+        input,
+        cached_input: detail(input_details, "cached_tokens").unwrap_or(0).min(input),
+        // embeddings have none; some servers tell only the sum
+        output: output.filter(|n| *n > 0).or(total.map(|n| n.saturating_sub(input))).unwrap_or(0),
+        reasoning: detail(output_details, "reasoning_tokens").unwrap_or(0),
+    })
 }
 
-#[derive(Debug, Deserialize)]
-struct PromptDetails {
-    #[serde(default)]
-    cached_tokens: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct CompletionDetails {
-    #[serde(default)]
-    reasoning_tokens: Option<u64>,
-}
-
-impl From<Reported> for Usage {
-    fn from(reported: Reported) -> Self {
-        let missing_output =
-            reported.completion_tokens == 0 && reported.total_tokens > reported.prompt_tokens;
-        let output = if missing_output {
-            reported.total_tokens - reported.prompt_tokens
-        } else {
-            reported.completion_tokens
-        };
-        Self {
-            input: reported.prompt_tokens,
-            cached_input: reported.prompt_tokens_details.and_then(|d| d.cached_tokens).unwrap_or(0),
-            output,
-            reasoning: reported.completion_tokens_details.and_then(|d| d.reasoning_tokens).unwrap_or(0),
-        }
-    }
+/// A count; some servers write it as `10.0`.
+fn whole(raw: &RawValue) -> Option<u64> {
+    let text = raw.get();
+    text.parse().ok().or_else(|| text.parse::<f64>().ok().filter(|n| *n >= 0.0).map(|n| n as u64))
 }
 
 #[cfg(test)]
@@ -72,7 +61,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Usage {
-        serde_json::from_str::<Reported>(json).unwrap().into()
+        reported(json).unwrap()
     }
 
     #[test]
@@ -81,6 +70,18 @@ mod tests {
         assert_eq!(read(full), Usage { input: 10, cached_input: 4, output: 5, reasoning: 3 });
         let nulls = r#"{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":null,"completion_tokens_details":{"reasoning_tokens":null}}"#;
         assert_eq!(read(nulls), Usage { input: 10, output: 5, ..Usage::default() });
+    }
+
+    #[test]
+    fn what_tells_no_tokens_is_no_usage_and_sums_are_taken_apart() {
+        for json in
+            [r#""none""#, "{}", r#"{"prompt_tokens":null,"completion_tokens":5}"#, r#"{"prompt_tokens":-1}"#]
+        {
+            assert_eq!(reported(json), None, "{json}");
+        }
+        assert_eq!(read(r#"{"prompt_tokens":10.0}"#), Usage { input: 10, ..Usage::default() });
+        let sum = r#"{"prompt_tokens":10,"completion_tokens":0,"total_tokens":15}"#;
+        assert_eq!(read(sum), Usage { input: 10, output: 5, ..Usage::default() });
     }
 
     #[test]

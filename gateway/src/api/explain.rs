@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::api::Dialect;
 use crate::ask::Ask;
@@ -20,12 +21,15 @@ const WORDS: usize = 12;
 /// A decision that was not carried out.
 #[derive(Debug, Serialize)]
 pub struct DryRun {
-    /// Id of the decision.
-    pub id: String,
+    /// Id of the decision; the line's own in a batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Box<RawValue>>,
     /// RFC 3339, UTC.
-    pub time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
     /// The client's id, or ours.
-    pub request_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     /// Who asked.
     pub tenant: Option<String>,
     /// The client's `model`.
@@ -47,9 +51,9 @@ pub fn explain(
     body: &[u8],
 ) -> Result<Vec<u8>, Failure> {
     let mut dry_run = dry_run(&record.snapshot, caller, headers, body)?;
-    dry_run.id.clone_from(&record.id);
-    dry_run.request_id.clone_from(&record.request_id);
-    dry_run.time = Rfc3339(record.time).to_string();
+    dry_run.id = serde_json::value::to_raw_value(&record.id).ok();
+    dry_run.request_id = Some(record.request_id.clone());
+    dry_run.time = Some(Rfc3339(record.time).to_string());
     Ok(serde_json::to_vec(&dry_run).unwrap_or_default())
 }
 
@@ -67,9 +71,9 @@ pub fn dry_run(
     decision.attribution = attribution(&decision, &text::routable(&ask).text);
     let chosen = decision.order.first().copied().unwrap_or(snapshot.fallback);
     Ok(DryRun {
-        id: String::new(),
-        time: String::new(),
-        request_id: String::new(),
+        id: None,
+        time: None,
+        request_id: None,
         tenant: caller.0.map(|index| snapshot.tenants[index].name.clone()),
         requested_model: ask.model.chars().take(100).collect(),
         chosen: Arc::clone(&snapshot.experts[chosen].name),

@@ -19,6 +19,7 @@ use clap::{Parser, Subcommand};
 /// One endpoint in front of many models: each request goes to the expert that suits it.
 #[derive(Debug, Parser)]
 #[command(
+    name = "mixgate",
     version,
     propagate_version = true,
     after_help = "Start with `mixgate demo`: it needs no key, no network, no configuration."

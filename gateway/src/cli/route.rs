@@ -54,11 +54,8 @@ pub(super) fn run(args: Args) -> Result<(), Exit> {
     let body = body_of(&prompt)?;
     let dry_run = dry_run(&snapshot, Caller(None), &headers, &body).map_err(|f| Exit::Input(f.message()))?;
     if args.json {
-        let line = serde_json::to_string(&Line {
-            id: None,
-            large_score: large_score(&dry_run.decision),
-            dry_run: &dry_run,
-        });
+        let line =
+            serde_json::to_string(&Line { large_score: large_score(&dry_run.decision), dry_run: &dry_run });
         anstream::println!("{}", line.map_err(|e| Exit::Internal(e.to_string()))?);
     } else {
         show(&dry_run);
@@ -126,8 +123,6 @@ fn large_score(decision: &Decision) -> f32 {
 
 #[derive(Serialize)]
 struct Line<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a RawValue>,
     large_score: f32,
     #[serde(flatten)]
     dry_run: &'a DryRun,
@@ -183,8 +178,9 @@ fn decide_row(snapshot: &Arc<Snapshot>, headers: &HeaderMap, line: &str) -> Resu
         (Some(prompt), None, _) => body_of(prompt).map_err(|e| e.to_string())?,
         (None, None, _) => return Err("the line has neither `prompt` nor `messages`".to_owned()),
     };
-    let dry_run = dry_run(snapshot, Caller(None), headers, &body).map_err(|f: Failure| f.message())?;
-    let line = Line { id: row.id, large_score: large_score(&dry_run.decision), dry_run: &dry_run };
+    let mut dry_run = dry_run(snapshot, Caller(None), headers, &body).map_err(|f: Failure| f.message())?;
+    dry_run.id = row.id.map(RawValue::to_owned);
+    let line = Line { large_score: large_score(&dry_run.decision), dry_run: &dry_run };
     serde_json::to_string(&line).map_err(|e| e.to_string())
 }
 

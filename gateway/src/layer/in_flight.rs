@@ -2,10 +2,12 @@
 //! which for streams is no limit. Health is answered without one.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use tokio::sync::TryAcquireError;
 use tower::{Layer, Service};
 
 use super::Answering;
@@ -49,13 +51,21 @@ where
         if request.uri().path() == "/health" {
             return Box::pin(self.inner.call(request));
         }
-        let Ok(permit) = Arc::clone(&self.state.in_flight).try_acquire_owned() else {
-            if let Some(record) = request.extensions().get::<Arc<Record>>() {
-                record.facts().outcome = Some(Outcome::Rejected);
-            }
-            return Box::pin(async { Ok(Failure::Overloaded.response()) });
+        let permit = match Arc::clone(&self.state.in_flight).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(none) => return Box::pin(ready(Ok(refuse(&request, &none).response()))),
         };
         let answering = self.inner.call(request);
         Box::pin(async move { Ok(answering.await?.map(|body| body.holding(permit))) })
+    }
+}
+
+fn refuse<B>(request: &Request<B>, none: &TryAcquireError) -> Failure {
+    if let Some(record) = request.extensions().get::<Arc<Record>>() {
+        record.facts().outcome = Some(Outcome::Rejected);
+    }
+    match none {
+        TryAcquireError::NoPermits => Failure::Overloaded,
+        TryAcquireError::Closed => Failure::Draining,
     }
 }

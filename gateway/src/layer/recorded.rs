@@ -9,6 +9,7 @@ use tower::{Layer, Service};
 
 use super::Answering;
 use super::request_id::X_REQUEST_ID;
+use crate::api::{self, Target};
 use crate::body::{Body, End};
 use crate::record::Record;
 use crate::state::State;
@@ -48,6 +49,9 @@ where
         let id =
             request.headers().get(X_REQUEST_ID).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let record = Arc::new(Record::new(id, self.state.snapshot()));
+        if let Ok(Target::Model(dialect)) = api::target(request.method(), request.uri().path()) {
+            record.facts().dialect = Some(dialect);
+        }
         let end = End::new(Arc::clone(&self.state), Arc::clone(&record));
         request.extensions_mut().insert(record);
         let answering = self.inner.call(request);

@@ -53,6 +53,9 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// Looks at a whole answer.
     fn answer(&self, dialect: Dialect, body: &[u8]) -> AnswerFacts;
 
+    /// Tokens reported near the end of an answer that was too large to hold, of which this is the end.
+    fn usage_in_tail(&self, tail: &[u8]) -> Option<Usage>;
+
     /// Whether an error of status 404 or 400 means that the model is not there: the operator's fault.
     fn is_unknown_model(&self, body: &[u8]) -> bool;
 }

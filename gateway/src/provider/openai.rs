@@ -16,7 +16,8 @@ use serde_json::value::RawValue;
 
 use super::{AnswerFacts, EventFacts, Provider};
 use crate::api::Dialect;
-use crate::usage::{Reported, Usage};
+use crate::json::pick;
+use crate::usage::{Usage, reported};
 
 /// The codec.
 #[derive(Debug)]
@@ -48,50 +49,52 @@ impl Provider for OpenAi {
     }
 
     fn answer(&self, dialect: Dialect, body: &[u8]) -> AnswerFacts {
-        let parsed: Result<Answer<'_>, _> = serde_json::from_slice(body);
-        let Ok(answer) = parsed else {
+        let key = if dialect == Dialect::Embeddings { "data" } else { "choices" };
+        let Some([error, result, usage]) = pick(body, ["error", key, "usage"]) else {
             return AnswerFacts::Bad(if body.is_empty() {
                 "an empty body"
             } else {
                 "a body that is no JSON answer"
             });
         };
-        if answer.error.is_some_and(|e| e.get() != "null") {
+        if error.is_some() {
             return AnswerFacts::Bad("an error with status 200");
         }
-        let result = if dialect == Dialect::Embeddings { answer.data } else { answer.choices };
-        if result.is_none_or(|r| matches!(r.get(), "[]" | "null")) {
+        let Some(result) = result.filter(|r| r.get() != "[]") else {
             return AnswerFacts::Bad("an answer without choices");
-        }
-        let usage = answer.usage.map(Usage::from);
-        let counts = usage.is_none().then_some(result).flatten();
+        };
+        let usage = usage.and_then(|raw| reported(raw.get()));
+        let counts = (usage.is_none() && dialect != Dialect::Embeddings).then_some(result);
         AnswerFacts::Good { usage, text_bytes: counts.map_or(0, |r| text_bytes(r.get().as_bytes())) }
     }
 
+    fn usage_in_tail(&self, tail: &[u8]) -> Option<Usage> {
+        let at = KEYS.telling[USAGE]
+            .find_iter(tail)
+            .filter(|at| has_value_at(tail, *at, &KEYS.telling[USAGE]))
+            .last()?;
+        let value = &tail[at + KEYS.telling[USAGE].needle().len()..];
+        let value = value.trim_ascii_start().strip_prefix(b":")?;
+        let object = serde_json::Deserializer::from_slice(value).into_iter::<&RawValue>().next()?.ok()?;
+        reported(object.get())
+    }
+
     fn is_unknown_model(&self, body: &[u8]) -> bool {
-        #[derive(Deserialize)]
-        struct Envelope<'a> {
-            #[serde(borrow)]
-            error: Option<Object<'a>>,
-        }
-        #[derive(Deserialize)]
-        struct Object<'a> {
-            #[serde(borrow, default)]
-            code: Option<&'a RawValue>,
-            #[serde(borrow, default)]
-            message: Option<Cow<'a, str>>,
-        }
-        let Ok(Envelope { error: Some(error) }) = serde_json::from_slice::<Envelope<'_>>(body) else {
-            return false;
-        };
+        let error =
+            pick(body, ["error"]).and_then(|[error]| pick(error?.get().as_bytes(), ["code", "message"]));
+        let Some([code, message]) = error else { return false };
+        let message: Option<Cow<'_, str>> = message.and_then(|m| serde_json::from_str(m.get()).ok());
         let says = |m: &str| {
             m.contains("model")
                 && (m.contains("not exist") || m.contains("not found") || m.contains("not supported"))
         };
-        error.code.is_some_and(|c| c.get() == r#""model_not_found""#)
-            || error.message.is_some_and(|m| says(&m.to_lowercase()))
+        code.is_some_and(|c| c.get() == r#""model_not_found""#)
+            || message.is_some_and(|m| says(&m.to_lowercase()))
     }
 }
+
+/// Position of `"usage"` in [`Keys::telling`].
+const USAGE: usize = 1;
 
 /// Searchers for the keys that matter; made once, because making one costs more than searching a chunk.
 struct Keys {
@@ -111,10 +114,12 @@ fn is_interesting(data: &[u8]) -> bool {
 
 /// Whether the key stands in it with a value other than null.
 fn has_value(data: &[u8], key: &Finder<'_>) -> bool {
-    key.find_iter(data).any(|at| {
-        let rest = data[at + key.needle().len()..].trim_ascii_start();
-        rest.first() == Some(&b':') && !rest[1..].trim_ascii_start().starts_with(b"null")
-    })
+    key.find_iter(data).any(|at| has_value_at(data, at, key))
+}
+
+fn has_value_at(data: &[u8], at: usize, key: &Finder<'_>) -> bool {
+    let rest = data[at + key.needle().len()..].trim_ascii_start();
+    rest.first() == Some(&b':') && !rest[1..].trim_ascii_start().starts_with(b"null")
 }
 
 /// Bytes of the text values in a chunk or an answer, escapes included.
@@ -149,8 +154,8 @@ fn parse_event(data: &[u8]) -> EventFacts {
         facts.error = Some(error.get().chars().take(300).collect());
         return facts;
     }
-    facts.usage = chunk.usage.map(Usage::from);
-    facts.only_usage = facts.usage.is_some() && chunk.choices.is_empty();
+    facts.usage = chunk.usage.and_then(|raw| reported(raw.get()));
+    facts.only_usage = chunk.usage.is_some_and(|u| u.get() != "null") && chunk.choices.is_empty();
     for choice in &chunk.choices {
         let finished = choice.finish_reason.is_some_and(|r| r.get() != "null");
         if finished {
@@ -171,8 +176,8 @@ fn is_blank(raw: &str) -> bool {
 struct Chunk<'a> {
     #[serde(borrow, default)]
     choices: Vec<Choice<'a>>,
-    #[serde(default)]
-    usage: Option<Reported>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
 }
@@ -213,18 +218,6 @@ impl<'de> Deserialize<'de> for Delta {
         }
         deserializer.deserialize_map(Keys)
     }
-}
-
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow, default)]
-    choices: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-    #[serde(default)]
-    usage: Option<Reported>,
 }
 
 #[cfg(test)]
