@@ -74,6 +74,7 @@ impl Gateway {
         draining.cancel();
         in_flight.close();
         tasks.close();
+        tracing::info!("draining: running answers may end, new requests are refused");
         let ended = timeout(limit, tasks.wait()).await.is_ok();
         halt.cancel();
         attendants.close();

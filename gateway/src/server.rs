@@ -55,8 +55,8 @@ pub async fn serve<S>(
         + 'static,
 {
     let places = Arc::new(Semaphore::new(max_connections as usize));
-    let awaited = if plane == Plane::Data { &state.tasks } else { &state.attendants };
-    let builder = Arc::new(builder(awaited));
+    let streams = if plane == Plane::Data { &state.tasks } else { &state.attendants };
+    let builder = Arc::new(builder(streams));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -65,10 +65,10 @@ pub async fn serve<S>(
         };
         match accepted {
             Ok((stream, place)) => {
-                let late = state.draining.is_cancelled();
-                let tracker = if late { &state.attendants } else { awaited };
+                let lasting = plane == Plane::Admin || state.draining.is_cancelled();
+                let tracker = if lasting { &state.attendants } else { &state.tasks };
                 let (state, builder) = (Arc::clone(&state), Arc::clone(&builder));
-                tracker.spawn(one_connection(stream, place, state, builder, service.clone(), late));
+                tracker.spawn(one_connection(stream, place, state, builder, service.clone(), lasting));
             }
             Err(error) => {
                 // out of descriptors, most likely: the others go on, and this passes
@@ -113,8 +113,8 @@ async fn one_connection<S>(
     state: Arc<State>,
     builder: Arc<auto::Builder<Tracked>>,
     service: S,
-    // came while draining: each of its answers closes it
-    mut draining: bool,
+    // draining leaves it alone: it is not waited for
+    mut lasting: bool,
 ) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
         + Clone
@@ -143,8 +143,8 @@ async fn one_connection<S>(
                 let _ = tokio::time::timeout(LAST_WORDS, connection.as_mut()).await;
                 break;
             }
-            () = state.draining.cancelled(), if !draining => {
-                draining = true;
+            () = state.draining.cancelled(), if !lasting => {
+                lasting = true;
                 connection.as_mut().graceful_shutdown();
             }
             () = state.halt.cancelled() => break,

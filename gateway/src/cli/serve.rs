@@ -40,7 +40,6 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 async fn serve_until_stopped(gateway: &Gateway) -> Result<(), Exit> {
     gateway.state.tasks.spawn(reload_on_sighup(Arc::clone(&gateway.state)));
     stopped().await.map_err(|error| Exit::Internal(error.to_string()))?;
-    tracing::info!("draining: running answers may end, new connections are refused");
     if !gateway.drain().await {
         tracing::warn!("the drain timeout passed; what still ran was cut");
     }
