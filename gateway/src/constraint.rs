@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::auth::Caller;
 use crate::config::written::{CapabilityName, Governance};
 use crate::expert::Expert;
@@ -127,6 +129,12 @@ pub enum WhyNot {
     Forbids(String),
     /// The tenant may not use it.
     NotAllowed,
+}
+
+impl Serialize for WhyNot {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl fmt::Display for WhyNot {

@@ -155,11 +155,9 @@ async fn try_expert(
             }
             Tried::Missed(miss) => miss,
         };
-        let labels = [&*expert.name, &*endpoint.authority, miss.outcome];
-        state.meter.upstream_attempts.with_label_values(&labels).inc();
         note(record, attempt, miss.outcome, miss.status);
         tracing::warn!(
-            request_id = record.request_id, expert = %expert.name, endpoint = %endpoint.authority, outcome = miss.outcome,
+            request_id = record.request_id(), expert = %expert.name, endpoint = %endpoint.authority, outcome = miss.outcome,
             detail = miss.failure.message(), "an attempt failed"
         );
         tried.push(at);
@@ -170,11 +168,11 @@ async fn try_expert(
     }
 }
 
-fn begin(record: &Record, expert: &Expert, endpoint: &Endpoint) -> Attempted {
+fn begin(record: &Record, expert: &Expert, endpoint: &Arc<Endpoint>) -> Attempted {
     let mut facts = record.facts();
     facts.attempts.push(Attempt {
         expert: Arc::clone(&expert.name),
-        endpoint: Arc::clone(&endpoint.authority),
+        endpoint: Arc::clone(endpoint),
         outcome: "cancelled",
         status: None,
         millis: 0.0,
@@ -202,11 +200,10 @@ async fn attempt_one(
     let held = Held { lease, busy: endpoint.busy() };
     let total_at = attempt.started + expert.timeouts.total;
     let total_at = errand.deadline.map_or(total_at, |d| d.min(total_at));
-    let sending = state.connector.send(endpoint, request(errand, expert, endpoint), &expert.timeouts);
-    let answered = match tokio::time::timeout_at(total_at, sending).await {
-        Ok(Ok(answered)) => answered,
-        Ok(Err(no_head)) => return Tried::Missed(no_head_miss(expert, no_head)),
-        Err(_) => return Tried::Missed(late(expert, "did not answer in time")),
+    let make = || request(errand, expert, endpoint);
+    let answered = match state.connector.send(endpoint, make, &expert.timeouts, total_at).await {
+        Ok(answered) => answered,
+        Err(no_head) => return Tried::Missed(no_head_miss(expert, no_head)),
     };
     if answered.repeated {
         state.meter.stale_connections.with_label_values(&[&*expert.name]).inc();
@@ -227,7 +224,7 @@ async fn attempt_one(
             return Tried::Missed(bad_miss(expert, status, bad));
         }
     };
-    commit(state, record, errand, expert, endpoint, held, attempt, total_at, probed)
+    commit(record, errand, expert, held, attempt, total_at, probed)
 }
 
 fn streams(errand: &Errand<'_>) -> bool {
@@ -246,9 +243,9 @@ fn request(errand: &Errand<'_>, expert: &Expert, endpoint: &Endpoint) -> Request
     let usage = errand.dialect != Dialect::Embeddings;
     let mut request = Request::new(Full::new(errand.ask.rewrite(errand.body, &expert.model, usage)));
     *request.method_mut() = Method::POST;
-    let path = format!("{}{}", endpoint.prefix, expert.provider.path(errand.dialect));
-    *request.uri_mut() = path.parse().unwrap_or_default();
+    *request.uri_mut() = endpoint.paths[errand.dialect.index()].clone();
     let headers = request.headers_mut();
+    headers.reserve(12);
     headers.insert(HOST, endpoint.host_header.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -285,18 +282,20 @@ const PASSED_DOWN: [&str; 5] =
     ["content-type", "cache-control", "retry-after", "retry-after-ms", "x-should-retry"];
 const PREFIXES: [&str; 2] = ["x-ratelimit-", "openai-"];
 
+/// Headers of an answer, the gateway's own and hyper's included, for which there is room from the start.
+const ROOM: usize = 20;
+
 fn passed_down(headers: &HeaderMap) -> HeaderMap {
     let may = |name: &str| PASSED_DOWN.contains(&name) || PREFIXES.iter().any(|p| name.starts_with(p));
-    headers.iter().filter(|(name, _)| may(name.as_str())).map(|(n, v)| (n.clone(), v.clone())).collect()
+    let mut passed = HeaderMap::with_capacity(ROOM);
+    passed.extend(headers.iter().filter(|(name, _)| may(name.as_str())).map(|(n, v)| (n.clone(), v.clone())));
+    passed
 }
 
-#[expect(clippy::too_many_arguments, reason = "the one place where all threads of an attempt meet")]
 fn commit(
-    state: &Arc<State>,
     record: &Arc<Record>,
     errand: &Errand<'_>,
     expert: &Expert,
-    endpoint: &Endpoint,
     held: Held,
     attempt: Attempted,
     total_at: Instant,
@@ -345,9 +344,6 @@ fn commit(
             (head, Body::relay(Relay::new(parts, Arc::clone(record), attempt)), None)
         }
     };
-    let labels =
-        [&*expert.name, &*endpoint.authority, if head.status.is_success() { "ok" } else { "client_error" }];
-    state.meter.upstream_attempts.with_label_values(&labels).inc();
     if let Some(entry) = record.facts().attempts.get_mut(attempt.index) {
         entry.status = Some(head.status.as_u16());
     }

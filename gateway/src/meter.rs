@@ -12,7 +12,7 @@ use prometheus::{
 };
 
 use crate::api::Dialect;
-use crate::record::Outcome;
+use crate::record::{Attempt, Decision, Outcome, Reason};
 
 const NAMESPACE: &str = "mixgate";
 /// Seconds from a millisecond to ten minutes: answers of models.
@@ -34,16 +34,14 @@ pub struct Meter {
     /// Gateway time of a request: total less client and upstream.
     pub overhead: Histogram,
     in_flight: IntGaugeVec,
-    /// `domain, expert, reason`
-    pub route_decisions: IntCounterVec,
+    route_decisions: IntCounterVec,
     /// Time of a classification.
     pub route_duration: Histogram,
     /// Probability of the likeliest domain.
     pub route_confidence: Histogram,
     /// How unlike anything known.
     pub route_ood_score: Histogram,
-    /// `expert, endpoint, outcome`
-    pub upstream_attempts: IntCounterVec,
+    upstream_attempts: IntCounterVec,
     /// `from, to, reason`
     pub fallbacks: IntCounterVec,
     tokens: IntCounterVec,
@@ -93,6 +91,7 @@ pub struct ExpertMeter {
     pub unpriced: IntCounter,
     /// Answers without usage.
     pub usage_missing: IntCounter,
+    decisions: Box<[[OnceLock<IntCounter>; Reason::COUNT]]>,
     name: String,
 }
 
@@ -255,8 +254,9 @@ impl Meter {
         meter
     }
 
-    /// The handles of an expert; the same series for the same name, over reloads.
-    pub fn expert(&self, name: &str) -> ExpertMeter {
+    /// The handles of an expert; the same series for the same name, over reloads. `domains`: labels of the router
+    /// model.
+    pub fn expert(&self, name: &str, domains: usize) -> ExpertMeter {
         let tokens = |kind| self.tokens.with_label_values(&[name, kind]);
         ExpertMeter {
             requests: Default::default(),
@@ -271,7 +271,29 @@ impl Meter {
             saved: self.saved.with_label_values(&[name]),
             unpriced: self.unpriced.with_label_values(&[name]),
             usage_missing: self.usage_missing.with_label_values(&[name]),
+            decisions: (0..=domains).map(|_| Default::default()).collect(),
             name: name.to_owned(),
+        }
+    }
+
+    /// Counts a decision that ended at this expert.
+    pub fn decided(&self, expert: &ExpertMeter, decision: &Decision, reason: Reason) {
+        let domain = decision.top().unwrap_or(expert.decisions.len() - 1);
+        expert.decisions[domain][reason as usize]
+            .get_or_init(|| {
+                let domain = decision.domain().unwrap_or("unknown");
+                self.route_decisions.with_label_values(&[domain, &expert.name, reason.as_str()])
+            })
+            .inc();
+    }
+
+    /// Counts a call that has ended.
+    pub fn attempted(&self, attempt: &Attempt) {
+        let Attempt { expert, endpoint, outcome, .. } = attempt;
+        let find = || self.upstream_attempts.with_label_values(&[&**expert, &*endpoint.authority, *outcome]);
+        match *outcome {
+            "ok" => endpoint.answered.get_or_init(find).inc(),
+            _ => find().inc(),
         }
     }
 

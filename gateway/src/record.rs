@@ -1,15 +1,16 @@
 //! The facts of one request, each set once by the place that learns it, and the decision record that is written
 //! from them when the request is over.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use http::HeaderValue;
 use router_model::Scores;
 use serde::Serialize;
 
 use crate::api::Dialect;
 use crate::constraint::WhyNot;
+use crate::expert::endpoint::Endpoint;
 use crate::price::MicroUsd;
 use crate::state::Snapshot;
 use crate::usage::Usage;
@@ -45,6 +46,9 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// How many there are.
+    pub const COUNT: usize = Self::RouterError as usize + 1;
+
     /// As in headers and labels.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -105,8 +109,9 @@ impl Outcome {
 pub struct Attempt {
     /// Name of the expert.
     pub expert: Arc<str>,
-    /// Host and port.
-    pub endpoint: Arc<str>,
+    /// Where.
+    #[serde(serialize_with = "authority")]
+    pub endpoint: Arc<Endpoint>,
     /// `ok`, or how it failed.
     pub outcome: &'static str,
     /// The upstream's status, where it came to one.
@@ -154,8 +159,12 @@ pub struct Stand {
 impl Decision {
     /// Name of the likeliest domain.
     pub fn domain(&self) -> Option<&str> {
-        let (top, _) = self.scores.as_ref()?.top();
-        self.snapshot.classifier.domains().get(top).map(String::as_str)
+        self.snapshot.classifier.domains().get(self.top()?).map(String::as_str)
+    }
+
+    /// Position of the likeliest domain.
+    pub fn top(&self) -> Option<usize> {
+        Some(self.scores.as_ref()?.top().0)
     }
 
     /// Probability of the likeliest domain; 0 where nothing is known.
@@ -169,10 +178,10 @@ impl Decision {
 struct DecisionView<'a> {
     policy: &'a str,
     domain: Option<&'a str>,
-    domain_scores: BTreeMap<&'a str, f32>,
+    domain_scores: DomainScores<'a>,
     confidence: f32,
     ood_score: f32,
-    candidates: Vec<CandidateView<'a>>,
+    candidates: Candidates<'a>,
     features: &'a Features,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     attribution: &'a [Attributed],
@@ -182,39 +191,52 @@ struct DecisionView<'a> {
     route_micros: u64,
 }
 
+/// Scores by name.
+struct DomainScores<'a>(&'a Decision);
+
+impl Serialize for DomainScores<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let scores = self.0.scores.as_ref().map(Scores::domains).unwrap_or_default();
+        let names = self.0.snapshot.classifier.domains();
+        serializer.collect_map(names.iter().zip(scores.iter().copied().map(round)))
+    }
+}
+
+/// Every expert and how it stood.
+struct Candidates<'a>(&'a Decision);
+
+impl Serialize for Candidates<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let experts = self.0.snapshot.experts.iter().zip(&self.0.candidates);
+        serializer.collect_seq(experts.map(|(expert, stand)| CandidateView {
+            expert: &expert.name,
+            score: round(stand.score),
+            expected_cost_usd: stand.cost,
+            eligible: stand.why_not.is_none(),
+            why_not: stand.why_not.as_ref(),
+        }))
+    }
+}
+
 #[derive(Serialize)]
 struct CandidateView<'a> {
     expert: &'a str,
     score: f32,
     expected_cost_usd: Option<MicroUsd>,
     eligible: bool,
-    why_not: Option<String>,
+    why_not: Option<&'a WhyNot>,
 }
 
 impl Serialize for Decision {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let classifier = &self.snapshot.classifier;
-        let candidates =
-            self.snapshot.experts.iter().zip(&self.candidates).map(|(expert, stand)| CandidateView {
-                expert: &expert.name,
-                score: round(stand.score),
-                expected_cost_usd: stand.cost,
-                eligible: stand.why_not.is_none(),
-                why_not: stand.why_not.as_ref().map(ToString::to_string),
-            });
-        let scores = self.scores.as_ref().map(Scores::domains).unwrap_or_default();
         DecisionView {
             policy: &self.snapshot.policies[self.policy].name,
             domain: self.domain(),
-            domain_scores: classifier
-                .domains()
-                .iter()
-                .map(String::as_str)
-                .zip(scores.iter().copied().map(round))
-                .collect(),
+            domain_scores: DomainScores(self),
             confidence: round(self.confidence()),
             ood_score: round(self.scores.as_ref().map_or(0.0, Scores::ood)),
-            candidates: candidates.collect(),
+            candidates: Candidates(self),
             features: &self.features,
             attribution: &self.attribution,
             text: self.text.as_deref(),
@@ -264,7 +286,7 @@ pub struct Facts {
     /// Path below `/v1`, once it is known who asks: then the request has a record.
     pub endpoint: Option<&'static str>,
     /// Name of the tenant.
-    pub tenant: Option<String>,
+    pub tenant: Option<Arc<str>>,
     /// The client's `model`.
     pub requested_model: String,
     /// What routing decided.
@@ -295,9 +317,8 @@ pub struct Facts {
 #[derive(Debug)]
 pub struct Record {
     /// Id of the decision.
-    pub id: String,
-    /// The client's id, or ours.
-    pub request_id: String,
+    pub id: Id,
+    request_id: HeaderValue,
     /// The configuration it is answered under.
     pub snapshot: Arc<Snapshot>,
     /// When it came.
@@ -309,16 +330,26 @@ pub struct Record {
 
 impl Record {
     /// A request that just came.
-    pub fn new(request_id: String, snapshot: Arc<Snapshot>) -> Self {
+    pub fn new(request_id: HeaderValue, snapshot: Arc<Snapshot>) -> Self {
         let time = SystemTime::now();
         Self {
-            id: new_id(time),
+            id: Id::new(time),
             request_id,
             snapshot,
             started: Instant::now(),
             time,
             facts: Mutex::default(),
         }
+    }
+
+    /// The client's id, or ours.
+    pub fn request_id(&self) -> &str {
+        self.request_id.to_str().unwrap_or("-")
+    }
+
+    /// The same as it came.
+    pub fn request_id_header(&self) -> HeaderValue {
+        self.request_id.clone()
     }
 
     /// Takes the time since the request was read; what was spent on upstreams is not the gateway's.
@@ -333,34 +364,65 @@ impl Record {
     }
 }
 
-/// A UUID of version 7 (RFC 9562): milliseconds, then chance; sorts by time.
-pub fn new_id(time: SystemTime) -> String {
-    let millis = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-    let (chance, more) = (fastrand::u64(..), fastrand::u64(..));
-    format!(
-        "{:08x}-{:04x}-7{:03x}-{:04x}-{:012x}",
-        millis >> 16 & 0xffff_ffff,
-        millis & 0xffff,
-        chance & 0xfff,
-        0x8000 | (chance >> 12 & 0x3fff),
-        more & 0xffff_ffff_ffff
-    )
+/// A UUID of version 7 (RFC 9562), as its 36 characters: milliseconds, then chance; sorts by time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Id([u8; 36]);
+
+impl Id {
+    /// A fresh one.
+    pub fn new(time: SystemTime) -> Self {
+        let millis = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let (chance, more) = (fastrand::u64(..), fastrand::u64(..));
+        let high = millis << 16 | 0x7000 | chance & 0xfff;
+        let low = 1 << 63 | more >> 2;
+        let mut text = [b'-'; 36];
+        let places = (0..36).filter(|at| !matches!(at, 8 | 13 | 18 | 23));
+        for (digit, at) in places.enumerate() {
+            let half = if digit < 16 { high } else { low };
+            let value = half >> (60 - digit % 16 * 4) & 0xf;
+            text[at] = b"0123456789abcdef"[value as usize];
+        }
+        Self(text)
+    }
+
+    /// Its characters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// As a header.
+    pub fn header(&self) -> HeaderValue {
+        HeaderValue::from_bytes(&self.0).unwrap_or_else(|_| HeaderValue::from_static("-"))
+    }
+}
+
+impl std::fmt::Debug for Id {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 /// A finished request, priced; what the ledger writes and `/api/decisions` shows.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finished {
     /// Id of the decision.
-    pub id: String,
+    pub id: Id,
     /// RFC 3339, UTC.
     #[serde(serialize_with = "rfc3339")]
     pub time: SystemTime,
     /// The client's id, or ours.
-    pub request_id: String,
+    #[serde(serialize_with = "header_text")]
+    pub request_id: HeaderValue,
     /// Path below `/v1`.
     pub endpoint: Option<&'static str>,
     /// Who asked.
-    pub tenant: Option<String>,
+    pub tenant: Option<Arc<str>>,
     /// The client's `model`.
     pub requested_model: String,
     /// What routing decided.
@@ -390,6 +452,14 @@ pub struct Finished {
     pub first_token_millis: Option<f64>,
     /// Until the last.
     pub total_millis: f64,
+}
+
+fn authority<S: serde::Serializer>(endpoint: &Arc<Endpoint>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&endpoint.authority)
+}
+
+fn header_text<S: serde::Serializer>(value: &HeaderValue, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(value.to_str().unwrap_or("-"))
 }
 
 fn rfc3339<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
@@ -439,9 +509,12 @@ mod tests {
     }
 
     #[test]
-    fn ids_sort_by_time_and_differ() {
-        let now = SystemTime::now();
-        assert!(new_id(now) < new_id(now + Duration::from_secs(1)));
-        assert_ne!(new_id(now), new_id(now));
+    fn ids_are_uuids_of_version_7_that_sort_by_time_and_differ() {
+        let at = |millis| Id::new(SystemTime::UNIX_EPOCH + Duration::from_millis(millis));
+        let id = at(0x0123_4567_89ab);
+        assert!(id.as_str().starts_with("01234567-89ab-7"), "{id:?}");
+        assert!(matches!(id.0[19], b'8' | b'9' | b'a' | b'b'), "{id:?}");
+        assert!(at(1_000) < at(2_000));
+        assert_ne!(at(1_000), at(1_000));
     }
 }

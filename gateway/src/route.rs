@@ -1,13 +1,12 @@
 //! The leaf of the stack, one screen: who asks → what → read → parse → plan → dispatch → respond.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -20,17 +19,17 @@ use crate::auth::{self, Caller};
 use crate::body::Body;
 use crate::dispatch::{Answer, Errand, dispatch};
 use crate::error::Failure;
-use crate::layer::deadline;
+use crate::layer::{self, Entry, deadline};
 use crate::plan::{Plan, Wish, plan};
 use crate::record::{Outcome, Record};
 use crate::state::{Snapshot, State};
 
+/// Bytes of the client's `model` that a record keeps.
+const MAX_SHOWN: usize = 100;
+
 /// Answers a request; every failure is a response.
-pub async fn route(
-    state: Arc<State>,
-    record: Arc<Record>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+pub async fn route(state: Arc<State>, entry: Entry) -> layer::Answer {
+    let Entry { record, request } = entry;
     let response = answer(&state, &record, request).await.unwrap_or_else(|failure| {
         record.facts().outcome = Some(outcome_of(&failure));
         failure.response()
@@ -50,7 +49,7 @@ async fn answer(
         return health(state);
     }
     let caller = auth::check(snapshot, &head.headers)?;
-    record.facts().tenant = caller.0.map(|index| snapshot.tenants[index].name.clone());
+    record.facts().tenant = caller.0.map(|index| Arc::clone(&snapshot.tenants[index].name));
     match api::target(&head.method, head.uri.path())? {
         Target::Health => health(state),
         Target::Models => Ok(json(models::list(snapshot, caller))),
@@ -81,7 +80,7 @@ async fn complete(
     let ask = Ask::parse(dialect, &bytes)?;
     {
         let mut facts = record.facts();
-        facts.requested_model = ask.model.chars().take(100).collect();
+        facts.requested_model = ask.model[..ask.model.floor_char_boundary(MAX_SHOWN)].to_owned();
         facts.streaming = ask.stream && dialect != Dialect::Embeddings;
     }
     let wish = Wish::read(&record.snapshot, caller, &head.headers, &ask.model)?;
@@ -109,7 +108,8 @@ async fn complete(
     record.note_overhead(read_at.elapsed());
     let answer = answer?;
     if let Some(session) = session.filter(|_| answer.status.is_success()) {
-        state.sessions.remember(session, &record.snapshot.experts[answer.expert].name, Instant::now());
+        let name = Arc::clone(&record.snapshot.experts[answer.expert].name);
+        state.sessions.remember(session, name, Instant::now());
     }
     Ok(respond(record, answer))
 }
@@ -139,29 +139,37 @@ fn respond(record: &Record, answer: Answer) -> Response<Body> {
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     let headers = response.headers_mut();
-    headers.reserve(9);
-    headers.insert("x-mixgate-decision", text(&record.id));
-    headers.insert("x-mixgate-expert", served.name_header.clone());
-    headers.insert("x-mixgate-model", served.model_header.clone());
-    headers.insert("x-mixgate-reason", HeaderValue::from_static(reason.as_str()));
-    headers.insert("x-mixgate-attempts", HeaderValue::from(attempts));
-    if let Some(decision) = decision
-        && let Some(domain) = decision.domain()
-    {
-        headers.insert("x-mixgate-domain", text(domain));
-        headers.insert("x-mixgate-confidence", text(&format!("{:.3}", decision.confidence())));
+    headers.insert(DECISION, record.id.header());
+    headers.insert(EXPERT, served.name_header.clone());
+    headers.insert(MODEL, served.model_header.clone());
+    headers.insert(REASON, HeaderValue::from_static(reason.as_str()));
+    headers.insert(ATTEMPTS, HeaderValue::from(attempts));
+    if let Some(scores) = decision.and_then(|d| d.scores) {
+        let (domain, confidence) = scores.top();
+        headers.insert(DOMAIN, snapshot.domain_headers[domain].clone());
+        headers.insert(CONFIDENCE, text(format!("{confidence:.3}")));
     }
     if let Some(cost) = bill.and_then(|b| b.cost) {
-        headers.insert("x-mixgate-cost-usd", text(&cost.to_string()));
+        headers.insert(COST, text(cost.to_string()));
     }
     if let Some(saved) = bill.and_then(|b| b.saved()) {
-        headers.insert("x-mixgate-saved-usd", text(&saved.to_string()));
+        headers.insert(SAVED, text(saved.to_string()));
     }
     response
 }
 
-fn text(value: &str) -> HeaderValue {
-    HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static("-"))
+const DECISION: HeaderName = HeaderName::from_static("x-mixgate-decision");
+const EXPERT: HeaderName = HeaderName::from_static("x-mixgate-expert");
+const MODEL: HeaderName = HeaderName::from_static("x-mixgate-model");
+const REASON: HeaderName = HeaderName::from_static("x-mixgate-reason");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-mixgate-attempts");
+const DOMAIN: HeaderName = HeaderName::from_static("x-mixgate-domain");
+const CONFIDENCE: HeaderName = HeaderName::from_static("x-mixgate-confidence");
+const COST: HeaderName = HeaderName::from_static("x-mixgate-cost-usd");
+const SAVED: HeaderName = HeaderName::from_static("x-mixgate-saved-usd");
+
+fn text(value: String) -> HeaderValue {
+    HeaderValue::try_from(value).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }
 
 fn json(bytes: Vec<u8>) -> Response<Body> {

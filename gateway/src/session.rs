@@ -4,6 +4,7 @@
 //! prompt and first turn; always apart by tenant. Memory is bounded and forgets the least used.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
@@ -11,6 +12,9 @@ use quick_cache::sync::Cache;
 use crate::ask::Ask;
 use crate::auth::Caller;
 use crate::text::{self, Routable};
+
+/// Bytes of each text of an opening that tell conversations apart, beside its length.
+const OPENING: usize = 1024;
 
 /// A conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +34,7 @@ pub enum Hold {
 /// Who answered a conversation last: the name, so that it survives a reload.
 #[derive(Debug, Clone)]
 struct Seat {
-    expert: String,
+    expert: Arc<str>,
     at: Instant,
 }
 
@@ -62,7 +66,10 @@ impl Sessions {
             hasher.write(name.as_bytes());
         } else {
             hasher.write(ask.cache_key.as_deref().unwrap_or_default().as_bytes());
-            text::opening(ask).for_each(|part| hasher.write(part.as_bytes()));
+            text::opening(ask).for_each(|part| {
+                hasher.write_usize(part.len());
+                hasher.write(&part.as_bytes()[..part.len().min(OPENING)]);
+            });
         }
         let hold = match (text.open_tool_loop || text.follow_up, named.is_some() || text.turns > 1) {
             (true, _) => Hold::Always,
@@ -73,13 +80,13 @@ impl Sessions {
     }
 
     /// Who answered last, unless that was longer ago than `idle`.
-    pub fn last_expert(&self, id: SessionId, now: Instant, idle: Duration) -> Option<String> {
+    pub fn last_expert(&self, id: SessionId, now: Instant, idle: Duration) -> Option<Arc<str>> {
         self.seats.get(&id).filter(|seat| now.duration_since(seat.at) <= idle).map(|seat| seat.expert)
     }
 
     /// Remembers who answered.
-    pub fn remember(&self, id: SessionId, expert: &str, now: Instant) {
-        self.seats.insert(id, Seat { expert: expert.to_owned(), at: now });
+    pub fn remember(&self, id: SessionId, expert: Arc<str>, now: Instant) {
+        self.seats.insert(id, Seat { expert, at: now });
     }
 }
 
@@ -117,7 +124,7 @@ mod tests {
         let sessions = Sessions::new(10);
         let (id, _) = identify(&sessions, None, None, FIRST);
         let now = Instant::now();
-        sessions.remember(id, "small", now);
+        sessions.remember(id, "small".into(), now);
         let idle = Duration::from_secs(60);
         assert_eq!(sessions.last_expert(id, now + idle, idle).as_deref(), Some("small"));
         assert_eq!(sessions.last_expert(id, now + idle * 2, idle), None);

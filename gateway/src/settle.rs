@@ -63,6 +63,7 @@ pub fn close(state: &State, record: &Record, outcome: Outcome) {
         meter.overhead.observe(facts.overhead.as_secs_f64());
         count_decision(meter, snapshot, &facts);
     }
+    facts.attempts.iter().for_each(|attempt| meter.attempted(attempt));
     let bill = match served.zip(facts.usage) {
         Some(((index, expert), (usage, estimated))) => {
             let bill = bill(snapshot, index, &usage, &facts.retried);
@@ -87,9 +88,8 @@ pub fn close(state: &State, record: &Record, outcome: Outcome) {
 fn count_decision(meter: &Meter, snapshot: &Snapshot, facts: &Facts) {
     let (Some(decision), Some(reason)) = (&facts.decision, facts.reason) else { return };
     let chosen = facts.served.or(decision.order.first().copied());
-    let expert = chosen.map_or("none", |index| &*snapshot.experts[index].name);
-    let domain = decision.domain().unwrap_or("unknown");
-    meter.route_decisions.with_label_values(&[domain, expert, reason.as_str()]).inc();
+    let expert = chosen.map_or(&snapshot.nobody, |index| &snapshot.meters[index]);
+    meter.decided(expert, decision, reason);
 }
 
 fn count_money(expert: &ExpertMeter, usage: &Usage, estimated: bool, bill: &Bill) {
@@ -128,9 +128,9 @@ fn finished(record: &Record, facts: Facts, outcome: Outcome, total: Duration, bi
     let chosen = facts.served.or(facts.decision.as_ref().and_then(|d| d.order.first().copied()));
     let millis = |d: Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
     Finished {
-        id: record.id.clone(),
+        id: record.id,
         time: record.time,
-        request_id: record.request_id.clone(),
+        request_id: record.request_id_header(),
         endpoint: facts.endpoint,
         tenant: facts.tenant,
         requested_model: facts.requested_model,

@@ -8,20 +8,19 @@ use hyper::body::Incoming;
 use tower::{Service, ServiceBuilder, service_fn};
 
 use crate::body::Body;
-use crate::layer::Answering;
 use crate::layer::catch_panic::CatchPanic;
 use crate::layer::deadline::Deadline;
 use crate::layer::in_flight::InFlight;
 use crate::layer::recorded::Recorded;
 use crate::layer::request_id::SetRequestId;
-use crate::record::Record;
+use crate::layer::{Answering, Entry};
 use crate::route::route;
 use crate::state::State;
 
 /// The service of the data plane.
 pub fn stack(
     state: &Arc<State>,
-) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = Answering>
+) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
 + Clone
 + Send
 + Sync
@@ -33,10 +32,5 @@ pub fn stack(
         .layer(CatchPanic) // inside the record, so that a panic is an outcome
         .layer(InFlight(Arc::clone(state))) // before any work is done for the request
         .layer(Deadline) // innermost: it ends waiting, not bookkeeping
-        .service(service_fn(move |request: Request<Incoming>| {
-            let state = Arc::clone(&leaf);
-            let record = request.extensions().get::<Arc<Record>>().cloned();
-            let record = record.unwrap_or_else(|| Arc::new(Record::new(String::new(), state.snapshot())));
-            route(state, record, request)
-        }))
+        .service(service_fn(move |entry: Entry| -> Answering { Box::pin(route(Arc::clone(&leaf), entry)) }))
 }

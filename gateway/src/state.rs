@@ -33,7 +33,7 @@ use crate::upstream::Connector;
 #[derive(Debug)]
 pub struct Tenant {
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Hashes of its keys.
     pub keys: Vec<KeyHash>,
     /// Positions of its experts; `None`: all.
@@ -78,6 +78,8 @@ pub struct Snapshot {
     pub admin_keys: Vec<KeyHash>,
     /// What `model` may say.
     pub selectors: HashMap<String, Selector>,
+    /// Names of its domains as headers.
+    pub domain_headers: Vec<HeaderValue>,
     /// The router model.
     pub classifier: Arc<dyn Classifier>,
     /// How long a classification may take.
@@ -268,12 +270,13 @@ fn build(
     let rules = config.rules.iter().map(|r| build_rule(r, &config.tenants, classifier.domains())).collect();
     Snapshot {
         hash,
-        meters: experts.iter().map(|e| meter.expert(&e.name)).collect(),
-        nobody: meter.expert("none"),
+        meters: experts.iter().map(|e| meter.expert(&e.name, classifier.domains().len())).collect(),
+        nobody: meter.expert("none", classifier.domains().len()),
         selectors: selectors(&config, &experts, &policies),
         default_policy: policies.iter().position(|p| p.name == config.router.policy).unwrap_or(0),
         admin_keys: config.server.admin_keys.iter().filter_map(|k| KeyHash::parse(k)).collect(),
         deadline: config.router.deadline.0,
+        domain_headers: classifier.domains().iter().map(|name| header(name)).collect(),
         experts,
         fallback,
         policies,
@@ -297,7 +300,6 @@ fn build_expert(
         .iter()
         .map(|d| written.quality.get(d).map(|q| *q as f32).or(is_fallback.then_some(1.0)))
         .collect();
-    let header = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("-"));
     let before = old.and_then(|o| o.experts.iter().find(|e| *e.name == *written.name));
     let t = &written.timeouts;
     Expert {
@@ -330,6 +332,10 @@ fn build_expert(
     }
 }
 
+fn header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
 /// Endpoints; one that was there before keeps its connections and its load.
 fn build_endpoints(written: &written::Expert, old: Option<&Snapshot>) -> Vec<Arc<Endpoint>> {
     let single = written.base_url.as_deref().map(|url| (url, 1));
@@ -338,10 +344,9 @@ fn build_endpoints(written: &written::Expert, old: Option<&Snapshot>) -> Vec<Arc
         .into_iter()
         .chain(several)
         .filter_map(|(url, weight)| {
-            let new = Endpoint::new(url, weight)?;
+            let new = Endpoint::new(url, weight, provider::of(written.provider))?;
             let same = |e: &&Arc<Endpoint>| {
-                (&e.authority, e.tls, &e.prefix, e.weight)
-                    == (&new.authority, new.tls, &new.prefix, new.weight)
+                (&e.authority, e.tls, &e.paths, e.weight) == (&new.authority, new.tls, &new.paths, new.weight)
             };
             let before = old.and_then(|o| {
                 o.experts.iter().find(|e| *e.name == *written.name)?.endpoints.iter().find(same)
@@ -355,7 +360,7 @@ fn build_tenant(written: &written::Tenant, experts: &[Expert], policies: &[polic
     let expert = |name: &String| experts.iter().position(|e| *e.name == **name);
     let policy = |name: &String| policies.iter().position(|p| p.name == *name);
     Tenant {
-        name: written.name.clone(),
+        name: written.name.as_str().into(),
         keys: written.keys.iter().filter_map(|k| KeyHash::parse(k)).collect(),
         experts: written.experts.as_ref().map(|list| list.iter().filter_map(expert).collect()),
         policies: written.policies.as_ref().map(|list| list.iter().filter_map(policy).collect()),

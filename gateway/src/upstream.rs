@@ -134,28 +134,29 @@ impl Connector {
         Self { tls, tasks }
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits for the head of its answer, until `total_at` at most.
     pub async fn send(
         &self,
         endpoint: &Arc<Endpoint>,
-        request: Request<Full<Bytes>>,
+        request: impl Fn() -> Request<Full<Bytes>>,
         limits: &Timeouts,
+        total_at: Deadline,
     ) -> Result<Answered, NoHead> {
         let mut repeated = false;
+        let within = |limit| (Deadline::now() + limit).min(total_at);
         while let Some(mut sender) = endpoint.pool.take() {
             if sender.ready().await.is_err() {
                 continue;
             }
-            let copy = copy_of(&request);
-            match exchange(&mut sender, copy, limits.headers).await {
+            match exchange(&mut sender, request(), within(limits.headers)).await {
                 Ok((head, body)) => return Ok(Self::answered(endpoint, sender, head, body, false)),
                 Err(Lost::Broken(error)) if died_in_the_pool(&error) => repeated = true,
                 Err(lost) => return Err(lost.into()),
             }
             break;
         }
-        let mut sender = self.connect(endpoint, limits.connect).await?;
-        let (head, body) = exchange(&mut sender, request, limits.headers).await?;
+        let mut sender = self.connect(endpoint, within(limits.connect)).await?;
+        let (head, body) = exchange(&mut sender, request(), within(limits.headers)).await?;
         Ok(Self::answered(endpoint, sender, head, body, repeated))
     }
 
@@ -172,9 +173,8 @@ impl Connector {
     async fn connect(
         &self,
         endpoint: &Endpoint,
-        limit: Duration,
+        deadline: Deadline,
     ) -> Result<SendRequest<Full<Bytes>>, NoHead> {
-        let deadline = Deadline::now() + limit;
         match timeout_at(deadline, self.connect_unbounded(endpoint)).await {
             Ok(result) => result,
             Err(_) => Err(NoHead::ConnectTimeout),
@@ -225,9 +225,8 @@ impl From<Lost> for NoHead {
 async fn exchange(
     sender: &mut SendRequest<Full<Bytes>>,
     request: Request<Full<Bytes>>,
-    limit: Duration,
+    deadline: Deadline,
 ) -> Result<(response::Parts, Incoming), Lost> {
-    let deadline = Deadline::now() + limit;
     match timeout_at(deadline, sender.send_request(request)).await {
         Ok(Ok(response)) => Ok(response.into_parts()),
         Ok(Err(error)) => Err(Lost::Broken(error)),
@@ -266,12 +265,4 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-fn copy_of(request: &Request<Full<Bytes>>) -> Request<Full<Bytes>> {
-    let mut copy = Request::new(request.body().clone());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    copy
 }

@@ -31,7 +31,7 @@ pub struct DryRun {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// Who asked.
-    pub tenant: Option<String>,
+    pub tenant: Option<Arc<str>>,
     /// The client's `model`.
     pub requested_model: String,
     /// The decision.
@@ -52,7 +52,7 @@ pub fn explain(
 ) -> Result<Vec<u8>, Failure> {
     let mut dry_run = dry_run(&record.snapshot, caller, headers, body)?;
     dry_run.id = serde_json::value::to_raw_value(&record.id).ok();
-    dry_run.request_id = Some(record.request_id.clone());
+    dry_run.request_id = Some(record.request_id().to_owned());
     dry_run.time = Some(Rfc3339(record.time).to_string());
     Ok(serde_json::to_vec(&dry_run).unwrap_or_default())
 }
@@ -74,7 +74,7 @@ pub fn dry_run(
         id: None,
         time: None,
         request_id: None,
-        tenant: caller.0.map(|index| snapshot.tenants[index].name.clone()),
+        tenant: caller.0.map(|index| Arc::clone(&snapshot.tenants[index].name)),
         requested_model: ask.model.chars().take(100).collect(),
         chosen: Arc::clone(&snapshot.experts[chosen].name),
         reason: decision.reason,

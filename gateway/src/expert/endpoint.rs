@@ -1,10 +1,13 @@
 //! One address of an expert: parsed once, with its idle connections and its load.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderValue, Uri};
+use prometheus::IntCounter;
 
+use crate::api::Dialect;
+use crate::provider::Provider;
 use crate::upstream::Pool;
 
 /// One address of an expert.
@@ -20,22 +23,26 @@ pub struct Endpoint {
     pub tls: bool,
     /// The `host` header.
     pub host_header: HeaderValue,
-    /// What stands before the dialect's path: `/v1`.
-    pub prefix: String,
+    /// Paths by dialect: `/v1/chat/completions` and so on.
+    pub paths: [Uri; 3],
     /// Share of the traffic, relative to the others.
     pub weight: u32,
     /// Requests on it right now.
     pub load: Arc<AtomicU32>,
+    /// Counts its answers; looked up once.
+    pub answered: OnceLock<IntCounter>,
     /// Its idle connections.
     pub pool: Pool,
 }
 
 impl Endpoint {
     /// From an address such as `http://127.0.0.1:8001/v1`. `None`: not an http address (the checks refuse these before).
-    pub fn new(base_url: &str, weight: u32) -> Option<Self> {
+    pub fn new(base_url: &str, weight: u32, provider: &dyn Provider) -> Option<Self> {
         let uri: Uri = base_url.parse().ok()?;
         let tls = uri.scheme_str()? == "https";
         let authority = uri.authority()?;
+        let prefix = uri.path().trim_end_matches('/');
+        let path = |dialect| format!("{prefix}{}", provider.path(dialect)).parse().ok();
         let default_port = if tls { 443 } else { 80 };
         Some(Self {
             authority: authority.as_str().into(),
@@ -43,9 +50,10 @@ impl Endpoint {
             port: authority.port_u16().unwrap_or(default_port),
             tls,
             host_header: HeaderValue::from_str(authority.as_str()).ok()?,
-            prefix: uri.path().trim_end_matches('/').to_owned(),
+            paths: [path(Dialect::Chat)?, path(Dialect::Completions)?, path(Dialect::Embeddings)?],
             weight,
             load: Arc::new(AtomicU32::new(0)),
+            answered: OnceLock::new(),
             pool: Pool::default(),
         })
     }

@@ -40,9 +40,12 @@ fn draw(endpoints: &[Arc<Endpoint>], open: &[usize], random: &mut dyn FnMut(u32)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::written::ProviderName;
+    use crate::provider;
 
     fn endpoints() -> Vec<Arc<Endpoint>> {
-        ["http://a/v1", "http://b/v1"].iter().map(|u| Arc::new(Endpoint::new(u, 1).unwrap())).collect()
+        let provider = provider::of(ProviderName::Openai);
+        ["http://a/v1", "http://b/v1"].map(|u| Arc::new(Endpoint::new(u, 1, provider).unwrap())).to_vec()
     }
 
     #[test]

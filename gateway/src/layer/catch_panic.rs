@@ -1,16 +1,15 @@
 //! A panic in one request is a 500 for that one and leaves the others alone.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::Response;
 use tower::{Layer, Service};
 
-use super::Answering;
+use super::{Answer, Entry};
 use crate::body::Body;
 use crate::error::Failure;
 use crate::record::{Outcome, Record};
@@ -23,6 +22,13 @@ pub struct CatchPanic;
 #[derive(Debug, Clone)]
 pub struct CatchPanicService<S>(S);
 
+/// Its future.
+#[derive(Debug)]
+pub struct Catching<F> {
+    answering: F,
+    record: Arc<Record>,
+}
+
 impl<S> Layer<S> for CatchPanic {
     type Service = CatchPanicService<S>;
 
@@ -31,36 +37,33 @@ impl<S> Layer<S> for CatchPanic {
     }
 }
 
-impl<S, B> Service<Request<B>> for CatchPanicService<S>
+impl<S> Service<Entry> for CatchPanicService<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>,
+    S: Service<Entry, Response = Response<Body>, Error = Infallible, Future: Unpin>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = Catching<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.0.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Answering {
-        let record = request.extensions().get::<Arc<Record>>().cloned();
-        let answering = self.0.call(request);
-        Box::pin(async move {
-            let mut answering = pin!(answering);
-            let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))) {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),
-                Err(_) => Poll::Ready(None),
-            });
-            if let Some(response) = caught.await {
-                return response;
-            }
-            if let Some(record) = record {
-                tracing::error!(request_id = record.request_id, "a request panicked");
-                record.facts().outcome = Some(Outcome::UpstreamError);
-            }
-            Ok(Failure::Internal.response())
+    fn call(&mut self, entry: Entry) -> Self::Future {
+        let record = Arc::clone(&entry.record);
+        Catching { answering: self.0.call(entry), record }
+    }
+}
+
+impl<F: Future<Output = Answer> + Unpin> Future for Catching<F> {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.answering).poll(cx)));
+        polled.unwrap_or_else(|_| {
+            tracing::error!(request_id = self.record.request_id(), "a request panicked");
+            self.record.facts().outcome = Some(Outcome::UpstreamError);
+            Poll::Ready(Ok(Failure::Internal.response()))
         })
     }
 }

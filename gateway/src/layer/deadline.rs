@@ -2,27 +2,32 @@
 //! commit the relay's clock ends the stream.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Response};
+use tokio::time::{Sleep, sleep};
 use tower::{Layer, Service};
 
-use super::Answering;
+use super::{Answer, Entry, Gate};
 use crate::body::Body;
 use crate::error::Failure;
 use crate::record::{Outcome, Record};
 
-const NAME: &str = "x-mixgate-timeout-ms";
+const HEADER: HeaderName = HeaderName::from_static("x-mixgate-timeout-ms");
 
 /// The client's limit, if it named one.
 pub fn of(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
-    let Some(value) = headers.get(NAME) else { return Ok(None) };
+    let Some(value) = headers.get(HEADER) else { return Ok(None) };
     let millis: Option<u64> = value.to_str().ok().and_then(|v| v.trim().parse().ok()).filter(|ms| *ms > 0);
     match millis {
         Some(millis) => Ok(Some(Duration::from_millis(millis))),
-        None => Err(Failure::InvalidValue(NAME, "must be a whole number of milliseconds above 0".to_owned())),
+        None => {
+            let what = "must be a whole number of milliseconds above 0".to_owned();
+            Err(Failure::InvalidValue("x-mixgate-timeout-ms", what))
+        }
     }
 }
 
@@ -34,6 +39,20 @@ pub struct Deadline;
 #[derive(Debug, Clone)]
 pub struct DeadlineService<S>(S);
 
+/// Its future.
+#[derive(Debug)]
+pub struct Timed<F> {
+    answering: F,
+    alarm: Option<Alarm>,
+}
+
+#[derive(Debug)]
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    limit: Duration,
+    record: Arc<Record>,
+}
+
 impl<S> Layer<S> for Deadline {
     type Service = DeadlineService<S>;
 
@@ -42,33 +61,42 @@ impl<S> Layer<S> for Deadline {
     }
 }
 
-impl<S, B> Service<Request<B>> for DeadlineService<S>
+impl<S> Service<Entry> for DeadlineService<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>,
+    S: Service<Entry, Response = Response<Body>, Error = Infallible, Future: Unpin>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = Gate<Timed<S::Future>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.0.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Answering {
-        let record = request.extensions().get::<Arc<Record>>().cloned();
-        match of(request.headers()) {
-            Ok(None) => Box::pin(self.0.call(request)),
-            Ok(Some(limit)) => {
-                let answering = self.0.call(request);
-                Box::pin(async move {
-                    match tokio::time::timeout(limit, answering).await {
-                        Ok(response) => response,
-                        Err(_) => Ok(fail(record, Outcome::Timeout, &late(limit))),
-                    }
-                })
+    fn call(&mut self, entry: Entry) -> Self::Future {
+        let alarm = match of(entry.request.headers()) {
+            Ok(limit) => limit.map(|limit| Alarm {
+                sleep: Box::pin(sleep(limit)),
+                limit,
+                record: Arc::clone(&entry.record),
+            }),
+            Err(failure) => {
+                return Gate::refused(fail(&entry.record, Outcome::ClientError, &failure));
             }
-            Err(failure) => Box::pin(async move { Ok(fail(record, Outcome::ClientError, &failure)) }),
+        };
+        Gate::Passed(Timed { answering: self.0.call(entry), alarm })
+    }
+}
+
+impl<F: Future<Output = Answer> + Unpin> Future for Timed<F> {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        if let Poll::Ready(answer) = Pin::new(&mut self.answering).poll(cx) {
+            return Poll::Ready(answer);
         }
+        let Some(alarm) = &mut self.alarm else { return Poll::Pending };
+        alarm.sleep.as_mut().poll(cx).map(|()| Ok(fail(&alarm.record, Outcome::Timeout, &late(alarm.limit))))
     }
 }
 
@@ -77,9 +105,7 @@ fn late(limit: Duration) -> Failure {
     Failure::UpstreamTimeout { expert: "no one".to_owned(), what }
 }
 
-fn fail(record: Option<Arc<Record>>, outcome: Outcome, failure: &Failure) -> Response<Body> {
-    if let Some(record) = record {
-        record.facts().outcome = Some(outcome);
-    }
+fn fail(record: &Record, outcome: Outcome, failure: &Failure) -> Response<Body> {
+    record.facts().outcome = Some(outcome);
     failure.response()
 }

@@ -2,18 +2,18 @@
 //! which for streams is no limit. Health is answered without one.
 
 use std::convert::Infallible;
-use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
-use tokio::sync::TryAcquireError;
+use http::Response;
+use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 use tower::{Layer, Service};
 
-use super::Answering;
+use super::{Answer, Entry, Gate};
 use crate::body::Body;
 use crate::error::Failure;
-use crate::record::{Outcome, Record};
+use crate::record::Outcome;
 use crate::state::State;
 
 /// The layer.
@@ -27,6 +27,13 @@ pub struct InFlightService<S> {
     state: Arc<State>,
 }
 
+/// Its future, for a request that has a place or needs none.
+#[derive(Debug)]
+pub struct Placed<F> {
+    answering: F,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
 impl<S> Layer<S> for InFlight {
     type Service = InFlightService<S>;
 
@@ -35,35 +42,42 @@ impl<S> Layer<S> for InFlight {
     }
 }
 
-impl<S, B> Service<Request<B>> for InFlightService<S>
+impl<S> Service<Entry> for InFlightService<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>,
+    S: Service<Entry, Response = Response<Body>, Error = Infallible, Future: Unpin>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = Gate<Placed<S::Future>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Answering {
-        if request.uri().path() == "/health" {
-            return Box::pin(self.inner.call(request));
+    fn call(&mut self, entry: Entry) -> Self::Future {
+        if entry.request.uri().path() == "/health" {
+            return Gate::Passed(Placed { answering: self.inner.call(entry), permit: None });
         }
-        let permit = match Arc::clone(&self.state.in_flight).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(none) => return Box::pin(ready(Ok(refuse(&request, &none).response()))),
-        };
-        let answering = self.inner.call(request);
-        Box::pin(async move { Ok(answering.await?.map(|body| body.holding(permit))) })
+        match Arc::clone(&self.state.in_flight).try_acquire_owned() {
+            Ok(permit) => Gate::Passed(Placed { answering: self.inner.call(entry), permit: Some(permit) }),
+            Err(none) => Gate::refused(refuse(&entry, &none).response()),
+        }
     }
 }
 
-fn refuse<B>(request: &Request<B>, none: &TryAcquireError) -> Failure {
-    if let Some(record) = request.extensions().get::<Arc<Record>>() {
-        record.facts().outcome = Some(Outcome::Rejected);
+impl<F: Future<Output = Answer> + Unpin> Future for Placed<F> {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        Pin::new(&mut self.answering).poll(cx).map_ok(|response| match self.permit.take() {
+            Some(permit) => response.map(|body| body.holding(permit)),
+            None => response,
+        })
     }
+}
+
+fn refuse(entry: &Entry, none: &TryAcquireError) -> Failure {
+    entry.record.facts().outcome = Some(Outcome::Rejected);
     match none {
         TryAcquireError::NoPermits => Failure::Overloaded,
         TryAcquireError::Closed => Failure::Draining,

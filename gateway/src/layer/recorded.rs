@@ -1,14 +1,16 @@
 //! Opens a request's record and ties its end to the response's body, so that facts survive a client who leaves.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
 use tower::{Layer, Service};
 
-use super::Answering;
 use super::request_id::X_REQUEST_ID;
+use super::{Answer, Entry};
 use crate::api::{self, Target};
 use crate::body::{Body, End};
 use crate::record::Record;
@@ -25,6 +27,13 @@ pub struct RecordedService<S> {
     state: Arc<State>,
 }
 
+/// Its future; the record ends with it, or with the body that it gives.
+#[derive(Debug)]
+pub struct Recording<F> {
+    answering: F,
+    end: Option<End>,
+}
+
 impl<S> Layer<S> for Recorded {
     type Service = RecordedService<S>;
 
@@ -33,28 +42,37 @@ impl<S> Layer<S> for Recorded {
     }
 }
 
-impl<S, B> Service<Request<B>> for RecordedService<S>
+impl<S> Service<Request<Incoming>> for RecordedService<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>,
+    S: Service<Entry, Response = Response<Body>, Error = Infallible, Future: Unpin>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = Recording<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Answering {
-        let id =
-            request.headers().get(X_REQUEST_ID).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let id = request.headers().get(X_REQUEST_ID).cloned();
+        let id = id.unwrap_or_else(|| HeaderValue::from_static("-"));
         let record = Arc::new(Record::new(id, self.state.snapshot()));
         if let Ok(Target::Model(dialect)) = api::target(request.method(), request.uri().path()) {
             record.facts().dialect = Some(dialect);
         }
-        let end = End::new(Arc::clone(&self.state), Arc::clone(&record));
-        request.extensions_mut().insert(record);
-        let answering = self.inner.call(request);
-        Box::pin(async move { Ok(answering.await?.map(|body| body.closing(end))) })
+        let end = Some(End::new(Arc::clone(&self.state), Arc::clone(&record)));
+        Recording { answering: self.inner.call(Entry { record, request }), end }
+    }
+}
+
+impl<F: Future<Output = Answer> + Unpin> Future for Recording<F> {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        Pin::new(&mut self.answering).poll(cx).map_ok(|response| match self.end.take() {
+            Some(end) => response.map(|body| body.closing(end)),
+            None => response,
+        })
     }
 }

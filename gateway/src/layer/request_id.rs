@@ -1,15 +1,16 @@
 //! Gives every request an id: the client's where it is fit to be one, else ours; and tells it in the answer.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use http::{HeaderName, HeaderValue, Request, Response};
 use tower::{Layer, Service};
 
-use super::Answering;
+use super::Answer;
 use crate::body::Body;
-use crate::record;
+use crate::record::Id;
 
 /// The header.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -22,6 +23,13 @@ pub struct SetRequestId;
 #[derive(Debug, Clone)]
 pub struct SetRequestIdService<S>(S);
 
+/// Its future.
+#[derive(Debug)]
+pub struct Named<F> {
+    answering: F,
+    id: HeaderValue,
+}
+
 impl<S> Layer<S> for SetRequestId {
     type Service = SetRequestIdService<S>;
 
@@ -32,28 +40,31 @@ impl<S> Layer<S> for SetRequestId {
 
 impl<S, B> Service<Request<B>> for SetRequestIdService<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>,
+    S: Service<Request<B>, Response = Response<Body>, Error = Infallible, Future: Unpin>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = Named<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.0.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Answering {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let given = request.headers().get(X_REQUEST_ID).filter(|v| is_fit(v)).cloned();
-        let id = given.unwrap_or_else(|| {
-            HeaderValue::from_str(&record::new_id(SystemTime::now()))
-                .unwrap_or_else(|_| HeaderValue::from_static("-"))
-        });
+        let id = given.unwrap_or_else(|| Id::new(SystemTime::now()).header());
         request.headers_mut().insert(X_REQUEST_ID, id.clone());
-        let answering = self.0.call(request);
-        Box::pin(async move {
-            let mut response = answering.await?;
-            response.headers_mut().insert(X_REQUEST_ID, id);
-            Ok(response)
+        Named { answering: self.0.call(request), id }
+    }
+}
+
+impl<F: Future<Output = Answer> + Unpin> Future for Named<F> {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        Pin::new(&mut self.answering).poll(cx).map_ok(|mut response| {
+            response.headers_mut().insert(X_REQUEST_ID, self.id.clone());
+            response
         })
     }
 }

@@ -31,6 +31,6 @@ impl Recent {
     /// The one with this id.
     pub fn get(&self, id: &str) -> Option<Arc<Finished>> {
         let ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        ring.iter().rev().find(|r| r.id == id).cloned()
+        ring.iter().rev().find(|r| r.id.as_str() == id).cloned()
     }
 }

@@ -9,16 +9,19 @@ use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api::Dialect;
 use crate::cli::Exit;
-use crate::config::written::Config;
+use crate::config::written::{Config, ProviderName};
 use crate::config::{self, Checked};
 use crate::expert::Timeouts;
 use crate::expert::endpoint::Endpoint;
 use crate::gateway::Gateway;
 use crate::mock::{self, Fault, Mock};
+use crate::provider;
 use crate::record::Finished;
 use crate::state::load_classifier;
 use crate::upstream::Connector;
@@ -62,8 +65,8 @@ impl World {
         let classifier = load_classifier(&checked.config).map_err(Exit::Internal)?;
         let gateway = start_gateway(checked, classifier).await.map_err(|e| internal(&e))?;
         let base = format!("http://{}/v1", gateway.data);
-        let endpoint =
-            Endpoint::new(&base, 1).ok_or_else(|| Exit::Internal(format!("{base} is no address")))?;
+        let endpoint = Endpoint::new(&base, 1, provider::of(ProviderName::Openai))
+            .ok_or_else(|| Exit::Internal(format!("{base} is no address")))?;
         Ok(Self {
             gateway,
             endpoint: Arc::new(endpoint),
@@ -76,12 +79,15 @@ impl World {
     /// Sends a prompt as a client would; returns the record of it.
     pub(super) async fn ask(&self, prompt: &str, stream: bool) -> Result<Arc<Finished>, Exit> {
         let ask = Ask { model: "auto", stream, messages: [Message { role: "user", content: prompt }] };
-        let body = serde_json::to_vec(&ask).map_err(|e| Exit::Internal(e.to_string()))?;
-        let mut request = Request::new(Full::new(Bytes::from(body)));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = http::Uri::from_static("/v1/chat/completions");
-        request.headers_mut().insert(HOST, self.endpoint.host_header.clone());
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let body = Bytes::from(serde_json::to_vec(&ask).map_err(|e| Exit::Internal(e.to_string()))?);
+        let request = || {
+            let mut request = Request::new(Full::new(body.clone()));
+            *request.method_mut() = Method::POST;
+            *request.uri_mut() = self.endpoint.paths[Dialect::Chat.index()].clone();
+            request.headers_mut().insert(HOST, self.endpoint.host_header.clone());
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            request
+        };
         let patience = Duration::from_secs(30);
         let limits = Timeouts {
             connect: patience,
@@ -90,7 +96,7 @@ impl World {
             idle: patience,
             total: patience,
         };
-        let answer = self.connector.send(&self.endpoint, request, &limits).await;
+        let answer = self.connector.send(&self.endpoint, request, &limits, Instant::now() + patience).await;
         let answer = answer.map_err(|e| Exit::Internal(format!("the gateway did not answer: {e:?}")))?;
         let id = answer
             .head
