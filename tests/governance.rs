@@ -1,6 +1,7 @@
 //! Hard constraints hold where they are easiest to lose: no scores, a forced expert, the next candidate.
 
 use crate::harness::{Model, Rig, Setup, chat, error_code, message, with};
+use testkit::{Reply, post_json};
 
 const LEGAL: &str = "rules: [{ when: { domain: [legal] }, require: [indemnified] }]";
 const SAFE: &str = "governance: { indemnified: true }";
@@ -132,5 +133,82 @@ async fn keys_are_needed_and_open_what_their_tenant_may_use() {
     assert_eq!((reply.status, error_code(&reply).as_str()), (403, "model_not_allowed"));
     let reply = rig.chat_with(&[("x-api-key", "new-key")], &chat("auto", "@math x")).await;
     assert_eq!(reply.header("x-mixgate-expert"), Some("plain"), "the fallback is not on the list");
+    assert_eq!(large.requests(), 0);
+}
+
+/// An embedding by this model.
+async fn embed(rig: &Rig, model: &str, headers: &[(&str, &str)]) -> Reply {
+    let body = format!(r#"{{"model":"{model}","input":"@code x"}}"#);
+    post_json(rig.addr(), "/v1/embeddings", headers, &body).await
+}
+
+#[tokio::test]
+async fn embeddings_go_only_to_what_the_tenant_may_use() {
+    let hash = |key: &str| gateway::auth::KeyHash::of(key).to_string();
+    let sections = format!(
+        "tenants:\n  - {{ name: listed, keys: [\"{}\"], experts: [plain] }}\n  - {{ name: ruled, keys: [\"{}\"] }}\n\
+         rules: [{{ when: {{ tenant: ruled }}, require: [indemnified] }}]",
+        hash("listed-key"),
+        hash("ruled-key")
+    );
+    let (plain, large, rig) = rig(SAFE, &sections).await;
+    let cases = [
+        ("listed-key", "plain", 200, ""),
+        ("listed-key", "large", 403, "model_not_allowed"),
+        ("listed-key", "large-model", 403, "model_not_allowed"),
+        ("ruled-key", "large", 200, ""),
+        ("ruled-key", "plain", 400, "no_eligible_expert"),
+        ("ruled-key", "plain-model", 400, "no_eligible_expert"),
+    ];
+    for (key, model, status, code) in cases {
+        let reply = embed(&rig, model, &[("x-api-key", key)]).await;
+        assert_eq!(reply.status, status, "{key} {model}: {}", reply.text());
+        assert!(status == 200 || error_code(&reply) == code, "{key} {model}: {}", reply.text());
+    }
+    let forced = embed(&rig, "large", &[("x-api-key", "ruled-key"), ("x-mixgate-expert", "plain")]).await;
+    assert_eq!(error_code(&forced), "no_eligible_expert", "a header opens nothing");
+    assert_eq!((plain.requests(), large.requests()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_rule_on_a_domain_holds_for_embeddings_whose_domain_nobody_knows() {
+    let (plain, large, rig) = rig(SAFE, LEGAL).await;
+    let reply = embed(&rig, "plain", &[]).await;
+    assert_eq!((reply.status, error_code(&reply).as_str()), (400, "no_eligible_expert"));
+    assert!(message(&reply).contains("plain: lacks required tag indemnified"), "{}", reply.text());
+    assert_eq!(embed(&rig, "large", &[]).await.status, 200);
+    assert_eq!((plain.requests(), large.requests()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_header_tightens_embeddings_too() {
+    let (plain, _large, rig) = rig(SAFE, "").await;
+    let reply = embed(&rig, "plain", &[("x-mixgate-require", "indemnified")]).await;
+    assert_eq!((reply.status, error_code(&reply).as_str()), (400, "no_eligible_expert"));
+    assert_eq!(plain.requests(), 0);
+}
+
+#[tokio::test]
+async fn embeddings_are_not_chosen_for_the_client() {
+    let (plain, large, rig) = rig(SAFE, "aliases: { vectors: auto }").await;
+    for model in ["auto", "auto:balanced", "vectors"] {
+        let reply = embed(&rig, model, &[]).await;
+        assert_eq!((reply.status, error_code(&reply).as_str()), (400, "invalid_value"), "{model}");
+        assert!(message(&reply).contains("name the model"), "{}", reply.text());
+    }
+    assert_eq!((plain.requests(), large.requests()), (0, 0));
+}
+
+#[tokio::test]
+async fn embeddings_of_a_model_that_fails_go_to_no_other() {
+    let (down, busy, large) =
+        (Model::with(&["status-503"]).await, Model::with(&["status-429"]).await, Model::honest().await);
+    let setup = Setup::new().expert("down", down.addr, "").expert("busy", busy.addr, "");
+    let rig = setup.large(large.addr, "").start().await;
+    for (model, status) in [("down", 502), ("busy", 429)] {
+        let reply = embed(&rig, model, &[]).await;
+        assert_eq!(reply.status, status, "{}", reply.text());
+        assert_eq!(rig.record_of(&reply).await["chosen"], model);
+    }
     assert_eq!(large.requests(), 0);
 }

@@ -6,6 +6,7 @@ mod attempts;
 mod cancel;
 mod clients;
 mod commands;
+mod fuzz_seeds;
 mod governance;
 mod harness;
 mod money;

@@ -80,7 +80,8 @@ impl<'a> Ask<'a> {
     /// Reads a body of this dialect.
     pub fn parse(dialect: Dialect, body: &'a [u8]) -> Result<Self, Failure> {
         check_depth(body)?;
-        let top: Top<'a> = serde_json::from_slice(body).map_err(|e| Failure::InvalidJson(e.to_string()))?;
+        let text = std::str::from_utf8(body).map_err(|e| Failure::InvalidJson(e.to_string()))?;
+        let top: Top<'a> = serde_json::from_str(text).map_err(|e| Failure::InvalidJson(e.to_string()))?;
         let model = top.model.ok_or(Failure::MissingParameter("model"))?;
         let mut ask = Ask {
             model: text_of(model, "model")?,

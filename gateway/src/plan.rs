@@ -146,7 +146,7 @@ pub fn plan(
         &wish.require,
     );
     constraints.needs = ask.needs;
-    constraints.tokens = ask.tokens_estimated + ask.max_output.unwrap_or(0);
+    constraints.tokens = ask.tokens_estimated.saturating_add(ask.max_output.unwrap_or(0));
     if let Selector::Expert(index) = wish.selector {
         constraints.named = Some(index);
     }

@@ -202,14 +202,14 @@ async fn read(
     snapshot: &Snapshot,
     headers: &HeaderMap,
     mut body: Incoming,
-) -> Result<(Bytes, Vec<OwnedSemaphorePermit>), Failure> {
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Failure> {
     check_type(headers)?;
     let limit = snapshot.config.server.max_body.0;
     let known = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if known.is_some_and(|length| length > limit) {
         return Err(Failure::BodyTooLarge(limit));
     }
-    let mut held = Vec::new();
+    let mut held = Held { state, permit: None };
     let mut whole: Option<Bytes> = None;
     let mut all = BytesMut::new();
     while !body.is_end_stream() {
@@ -220,7 +220,6 @@ async fn read(
             Ok(Some(Ok(frame))) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
-        held.push(hold(state, data.len())?);
         match whole.take() {
             None if all.is_empty() => whole = Some(data),
             before => {
@@ -231,17 +230,36 @@ async fn read(
                 all.extend_from_slice(&data);
             }
         }
-        if (all.len() + whole.as_ref().map_or(0, Bytes::len)) as u64 > limit {
+        let length = all.len() + whole.as_ref().map_or(0, Bytes::len);
+        if length as u64 > limit {
             return Err(Failure::BodyTooLarge(limit));
         }
+        held.grow_to(length)?;
     }
-    Ok((whole.unwrap_or_else(|| all.freeze()), held))
+    Ok((whole.unwrap_or_else(|| all.freeze()), held.permit))
 }
 
 /// A share of the memory that request bodies may take together.
-fn hold(state: &State, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
-    let kib = bytes.div_ceil(1024) as u32;
-    Arc::clone(&state.buffered).try_acquire_many_owned(kib).map_err(|_| Failure::Overloaded)
+struct Held<'s> {
+    state: &'s State,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Held<'_> {
+    fn grow_to(&mut self, bytes: usize) -> Result<(), Failure> {
+        let has = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = bytes.div_ceil(1024).saturating_sub(has) as u32;
+        if more == 0 {
+            return Ok(());
+        }
+        let buffered = Arc::clone(&self.state.buffered);
+        let more = buffered.try_acquire_many_owned(more).map_err(|_| Failure::Overloaded)?;
+        match &mut self.permit {
+            Some(permit) => permit.merge(more),
+            none => *none = Some(more),
+        }
+        Ok(())
+    }
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -169,7 +170,12 @@ where
         let mut service = service.clone();
         let watcher = watcher.clone();
         async move {
-            let response = service.call(request).await;
+            let chunked = request.headers().contains_key(TRANSFER_ENCODING);
+            let mut response = service.call(request).await;
+            if let (true, Ok(response)) = (chunked, &mut response) {
+                // where a chunked body ends only hyper knows: what follows it cannot be judged before
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             watcher.expect_head();
             response
         }

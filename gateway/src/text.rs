@@ -222,7 +222,8 @@ fn escape_around(raw: &str, at: usize) -> Option<usize> {
     let bytes = raw.as_bytes();
     let earliest = at.saturating_sub(11);
     for start in (earliest..at).filter(|&i| bytes[i] == b'\\') {
-        let slashes = bytes[..start].iter().rev().take_while(|b| **b == b'\\').count();
+        // a longer run is nobody's text: then the cut may break an escape, and the text is read as it stands
+        let slashes = bytes[..start].iter().rev().take(HEAD).take_while(|b| **b == b'\\').count();
         if slashes % 2 == 1 {
             continue;
         }

@@ -1,17 +1,18 @@
 //! A client's socket, watched where hyper does not look.
 //!
 //! Two things hyper lets pass are seen here. A client that leaves while pipelined bytes lie in hyper's buffer goes
-//! unnoticed there for as long as the answer takes: the kernel's word about a closed peer is awaited beside it. And a head with bare LF line ends,
-//! or with both `content-length` and `transfer-encoding`, is read by hyper in one way and by others in another:
-//! such a head is spoiled on its way in, so that hyper refuses it with a 400 and closes.
+//! unnoticed there for as long as the answer takes: the kernel's word about a closed peer is awaited beside it. And
+//! a head with bare LF line ends, or with both `content-length` and `transfer-encoding`, is read by hyper in one way
+//! and by others in another: such a head is spoiled on its way in, so that hyper refuses it with a 400 and closes.
+//! So that no head slips by behind another, bytes behind a message are kept until its answer has begun.
 
-use std::io;
+use std::io::{self, Read};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 
 use memchr::{memchr_iter, memmem};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -20,13 +21,17 @@ const MAX_HEAD: usize = 64 * 1024;
 /// What hyper reads in place of the rest of a head that must be refused: its parser waits for the end of the head,
 /// and takes NUL nowhere in it.
 const SPOILED: &[u8] = b"\0\r\n\r\n";
+/// Bytes behind a message that are taken from the socket before its answer has begun.
+const AHEAD: usize = 4096;
 
 /// A client's connection.
 #[derive(Debug)]
 pub struct Wire {
     stream: Arc<TcpStream>,
-    heads: Arc<AtomicBool>,
-    guard: HeadGuard,
+    gate: Arc<Gate>,
+    stage: Stage,
+    head: Vec<u8>,
+    ahead: Vec<u8>,
     spoiled: &'static [u8],
 }
 
@@ -34,15 +39,37 @@ pub struct Wire {
 #[derive(Debug, Clone)]
 pub struct Watcher {
     stream: Arc<TcpStream>,
-    heads: Arc<AtomicBool>,
+    gate: Arc<Gate>,
+}
+
+/// Whether the next message may begin.
+#[derive(Debug, Default)]
+struct Gate(Mutex<Next>);
+
+#[derive(Debug, Default)]
+struct Next {
+    open: bool,
+    waiting: Option<Waker>,
+}
+
+/// What the next byte belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// A head.
+    Head,
+    /// A body of which this much is to come; 0: the message is whole.
+    Body(u64),
+    /// HTTP/2, or a chunked body, behind which the connection ends: all of it passes.
+    Free,
 }
 
 /// Splits a connection into what hyper reads and what watches it.
 pub fn watched(stream: TcpStream) -> (Wire, Watcher) {
     let stream = Arc::new(stream);
-    let heads = Arc::new(AtomicBool::new(true));
-    let watcher = Watcher { stream: Arc::clone(&stream), heads: Arc::clone(&heads) };
-    (Wire { stream, heads, guard: HeadGuard::default(), spoiled: &[] }, watcher)
+    let gate = Arc::new(Gate::default());
+    let watcher = Watcher { stream: Arc::clone(&stream), gate: Arc::clone(&gate) };
+    let wire = Wire { stream, gate, stage: Stage::Head, head: Vec::new(), ahead: Vec::new(), spoiled: &[] };
+    (wire, watcher)
 }
 
 impl Watcher {
@@ -58,9 +85,33 @@ impl Watcher {
         }
     }
 
-    /// The next bytes begin a head.
+    /// An answer has begun: the bytes behind its request may begin another.
     pub fn expect_head(&self) {
-        self.heads.store(true, Ordering::Release);
+        let mut next = self.gate.next();
+        next.open = true;
+        if let Some(waker) = next.waiting.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Gate {
+    fn next(&self) -> std::sync::MutexGuard<'_, Next> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Passes once it is open, and closes it again.
+    fn pass(&self) -> bool {
+        std::mem::take(&mut self.next().open)
+    }
+
+    /// Waits for it, unless it was opened in the meantime.
+    fn wait(&self, cx: &Context<'_>) -> bool {
+        let mut next = self.next();
+        if !next.open {
+            next.waiting = Some(cx.waker().clone());
+        }
+        !next.open
     }
 }
 
@@ -74,21 +125,110 @@ impl AsyncRead for Wire {
                 this.spoiled = later;
                 return Poll::Ready(Ok(()));
             }
-            ready!(this.stream.poll_read_ready(cx))?;
+            if this.stage == Stage::Body(0) {
+                if this.gate.pass() {
+                    this.stage = Stage::Head;
+                } else if ready!(this.poll_behind(cx))? {
+                    return Poll::Ready(Ok(()));
+                } else {
+                    continue;
+                }
+            }
             let before = buf.filled().len();
-            match this.stream.try_read_buf(buf) {
-                Ok(_) => {
-                    let fresh = &buf.filled()[before..];
-                    if this.heads.load(Ordering::Acquire) && this.guard.feed(fresh, &this.heads) {
-                        buf.set_filled(before);
-                        this.spoiled = SPOILED;
-                        continue;
-                    }
+            if this.ahead.is_empty() {
+                ready!(poll_socket(&this.stream, cx, buf))?;
+            } else {
+                let count = this.ahead.len().min(buf.remaining());
+                buf.put_slice(&this.ahead[..count]);
+                this.ahead.drain(..count);
+            }
+            match this.judge(&buf.filled()[before..]) {
+                Some(passing) => {
+                    this.ahead.splice(..0, buf.filled()[before + passing..].iter().copied());
+                    buf.set_filled(before + passing);
                     return Poll::Ready(Ok(()));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                None => {
+                    buf.set_filled(before);
+                    this.spoiled = SPOILED;
+                }
             }
+        }
+    }
+}
+
+impl Wire {
+    /// Waits behind a whole message, for its answer or for the client to leave: true when it has left.
+    fn poll_behind(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if self.ahead.is_empty() {
+            let mut room = [0; AHEAD];
+            let mut room = ReadBuf::new(&mut room);
+            if ready!(poll_socket(&self.stream, cx, &mut room))? == 0 {
+                return Poll::Ready(Ok(true));
+            }
+            self.ahead.extend_from_slice(room.filled());
+        }
+        if self.gate.wait(cx) { Poll::Pending } else { Poll::Ready(Ok(false)) }
+    }
+
+    /// How many of these bytes belong to the message at hand; `None`: its head must be refused.
+    fn judge(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut judged = 0;
+        if self.stage == Stage::Head {
+            judged = self.judge_head(bytes)?;
+        }
+        match &mut self.stage {
+            Stage::Body(left) => {
+                let taken = (bytes.len() - judged).min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= taken as u64;
+                Some(judged + taken)
+            }
+            Stage::Head | Stage::Free => Some(bytes.len()),
+        }
+    }
+
+    /// Takes bytes of a head; how many were of it.
+    fn judge_head(&mut self, bytes: &[u8]) -> Option<usize> {
+        let before = self.head.len();
+        self.head.extend_from_slice(bytes);
+        if self.head.starts_with(b"PRI * HTTP/2.0") {
+            self.stage = Stage::Free;
+            return Some(0);
+        }
+        let Some(end) = end_of_head(&self.head, before.saturating_sub(3)) else {
+            // too long a one is hyper's to refuse
+            if self.head.len() > MAX_HEAD {
+                self.stage = Stage::Free;
+            }
+            return (!has_bare_lf(&self.head)).then_some(bytes.len());
+        };
+        self.stage = stage_behind(&self.head[..end])?;
+        self.head.clear();
+        Some(end - before)
+    }
+}
+
+/// Reads what there is, 0 at the end. A read that leaves room has emptied the socket: that is noted, so that the
+/// kernel is not asked once more to hear it.
+fn poll_socket(stream: &TcpStream, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        let room = buf.initialize_unfilled();
+        let mut count = None;
+        let done = stream.try_io(Interest::READABLE, || {
+            let read = (&*SockRef::from(stream)).read(room)?;
+            count = Some(read);
+            if read == 0 || read == room.len() { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        });
+        match (count, done) {
+            (Some(count), _) => {
+                buf.advance(count);
+                return Poll::Ready(Ok(count));
+            }
+            (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                return Poll::Ready(Err(error));
+            }
+            (None, _) => {}
         }
     }
 }
@@ -121,39 +261,11 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let socket = socket2::SockRef::from(&*self.stream);
+        let socket = SockRef::from(&*self.stream);
         match socket.shutdown(std::net::Shutdown::Write) {
             Err(error) if error.kind() != io::ErrorKind::NotConnected => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(())),
         }
-    }
-}
-
-/// Gathers a head and judges it once it is whole.
-#[derive(Debug, Default)]
-struct HeadGuard {
-    head: Vec<u8>,
-    http2: bool,
-}
-
-impl HeadGuard {
-    /// Takes bytes of a head; true when it must be refused.
-    fn feed(&mut self, bytes: &[u8], heads: &AtomicBool) -> bool {
-        if self.http2 {
-            return false;
-        }
-        let from = self.head.len().saturating_sub(3);
-        let room = MAX_HEAD.saturating_sub(self.head.len());
-        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.http2 = self.head.starts_with(b"PRI * HTTP/2.0");
-        let end = end_of_head(&self.head, from);
-        if end.is_none() && !self.http2 && room > 0 {
-            return has_bare_lf(&self.head);
-        }
-        let bad = !self.http2 && end.is_some_and(|end| is_ambiguous(&self.head[..end]));
-        heads.store(false, Ordering::Release);
-        self.head.clear();
-        bad
     }
 }
 
@@ -170,43 +282,51 @@ fn has_bare_lf(head: &[u8]) -> bool {
     memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r')
 }
 
-fn is_ambiguous(head: &[u8]) -> bool {
+/// What stands behind this head; `None` where two readers could see different things.
+fn stage_behind(head: &[u8]) -> Option<Stage> {
     if has_bare_lf(head) {
-        return true;
+        return None;
     }
-    let named = |name: &[u8]| {
-        head.split(|b| *b == b'\n')
-            .any(|line| line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name))
+    let value_of = |name: &[u8]| {
+        let mut lines = head.split(|b| *b == b'\n').filter_map(move |line| {
+            let (key, value) = line.split_at_checked(name.len())?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
+        });
+        (lines.next(), lines.next().is_some())
     };
-    named(b"transfer-encoding:") && named(b"content-length:")
+    match (value_of(b"content-length:"), value_of(b"transfer-encoding:")) {
+        ((None, _), (None, _)) => Some(Stage::Body(0)),
+        ((None, _), (Some(_), _)) => Some(Stage::Free),
+        ((Some(length), false), (None, _)) => std::str::from_utf8(length).ok()?.parse().ok().map(Stage::Body),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn refuses(parts: &[&str]) -> bool {
-        let heads = AtomicBool::new(true);
-        let mut guard = HeadGuard::default();
-        parts.iter().any(|part| guard.feed(part.as_bytes(), &heads))
-    }
-
     #[test]
     fn heads_that_two_readers_read_differently_are_refused() {
-        assert!(refuses(&["POST / HTTP/1.1\nhost: a\n\n"]));
-        assert!(refuses(&["POST / HTTP/1.1\r\nhost: a\nx: y\r\n\r\n"]));
-        assert!(refuses(&["POST / HTTP/1.1\r\nContent-Length: 3\r\ntransfer-encoding: chunked\r\n\r\n"]));
-        assert!(refuses(&[
-            "POST / HTTP/1.1\r\nContent-Le",
-            "ngth: 3\r\ntransfer-encoding: chunked\r",
-            "\n\r\n"
-        ]));
+        for head in [
+            "POST / HTTP/1.1\nhost: a\n\n",
+            "POST / HTTP/1.1\r\nhost: a\nx: y\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 3\r\ntransfer-encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 3\r\ncontent-length: 3\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 3, 3\r\n\r\n",
+        ] {
+            assert_eq!(stage_behind(head.as_bytes()), None, "{head}");
+        }
     }
 
     #[test]
-    fn others_are_not_and_bodies_are_not_looked_at() {
-        assert!(!refuses(&["POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\na\nb"]));
-        assert!(!refuses(&["POST / HTTP/1.1\r\nhost: a\r\n", "content-length: 3\r\n\r\n"]));
-        assert!(!refuses(&["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]));
+    fn of_others_it_is_known_what_follows() {
+        for (head, stage) in [
+            ("GET / HTTP/1.1\r\nhost: a\r\n\r\n", Stage::Body(0)),
+            ("POST / HTTP/1.1\r\nCONTENT-length:  12 \r\n\r\n", Stage::Body(12)),
+            ("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", Stage::Free),
+        ] {
+            assert_eq!(stage_behind(head.as_bytes()), Some(stage), "{head}");
+        }
     }
 }

@@ -49,53 +49,65 @@ impl Encoding {
     }
 
     fn read_part(&mut self, part: &str, seed: u64, give_up: &mut dyn FnMut() -> bool) -> Option<()> {
+        let bytes = part.as_bytes();
+        let [singles, pairs, letters] = &mut self.grams;
+        // a word has a gram of letters per letter: room for all of them, cut to size at the end
+        let mut count = letters.len();
+        letters.resize(count + bytes.len(), 0);
+        let mut add_letters = |window: u64| {
+            letters[count] = short(mix(seed, window));
+            count += 1;
+        };
         let mut previous = seed;
-        let mut word = Word::new(seed);
         let mut ask_at = STRIDE;
         let mut at = 0;
-        self.grams[2].reserve(part.len() + 1);
-        while let Some(&byte) = part.as_bytes().get(at) {
+        while at < bytes.len() {
             if at >= ask_at {
                 if give_up() {
                     return None;
                 }
                 ask_at += STRIDE;
             }
-            let (kind, folded, length) = read_char(part, at, byte);
+            let (kind, first, length) = read_char(part, at);
             at += length;
-            if kind != Kind::Letter && word.letters > 0 {
-                previous = self.end_word(&mut word, previous, seed);
+            if kind == Kind::Gap {
+                continue;
             }
-            if kind != Kind::Gap {
-                word.push(folded, seed, &mut self.grams[2]);
+            let mut hash = mix(seed, first);
+            let mut window = slide(EDGE, first);
+            while kind == Kind::Letter && at < bytes.len() {
+                let (kind, next, length) = read_char(part, at);
+                if kind != Kind::Letter {
+                    break;
+                }
+                at += length;
+                hash = mix(hash, next);
+                window = slide(window, next);
+                add_letters(window);
             }
-            if kind == Kind::Ideograph {
-                previous = self.end_word(&mut word, previous, seed);
-            }
+            add_letters(slide(window, EDGE));
+            singles.push(short(hash));
+            pairs.push(short(mix(previous.rotate_left(23), hash)));
+            previous = hash;
         }
-        if word.letters > 0 {
-            self.end_word(&mut word, previous, seed);
-        }
+        letters.truncate(count);
         Some(())
-    }
-
-    /// Notes the word that ended, and the pair it makes with the `previous`; starts another.
-    fn end_word(&mut self, word: &mut Word, previous: u64, seed: u64) -> u64 {
-        let [singles, pairs, letters] = &mut self.grams;
-        letters.push(short(mix(seed, slide(word.window, EDGE))));
-        singles.push(short(word.hash));
-        pairs.push(short(mix(previous.rotate_left(23), word.hash)));
-        std::mem::replace(word, Word::new(seed)).hash
     }
 }
 
-/// The character at `at`, which begins with `byte`: its kind, as the hashes see it, and its length.
-#[inline]
-fn read_char(part: &str, at: usize, byte: u8) -> (Kind, u64, usize) {
-    if let Some(&folded) = FOLDED.get(usize::from(byte)) {
+/// The character that begins at `at`: its kind, as the hashes see it, and its length.
+#[inline(always)]
+fn read_char(part: &str, at: usize) -> (Kind, u64, usize) {
+    if let Some(&folded) = FOLDED.get(usize::from(part.as_bytes()[at])) {
         let kind = if folded == 0 { Kind::Gap } else { Kind::Letter };
         return (kind, u64::from(folded), 1);
     }
+    read_wide(part, at)
+}
+
+/// The same beyond ASCII; apart, so that the loop over ASCII stays small.
+#[inline(never)]
+fn read_wide(part: &str, at: usize) -> (Kind, u64, usize) {
     let c = part[at..].chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
     (kind(c), u64::from(fold(c)), c.len_utf8())
 }
@@ -118,30 +130,7 @@ static FOLDED: [u8; 128] = {
 /// Stands for the start and the end of a word among its letters.
 const EDGE: u64 = 1;
 
-/// A word on its way to being hashed.
-struct Word {
-    hash: u64,
-    /// The last three characters, 21 bits each.
-    window: u64,
-    letters: u32,
-}
-
-impl Word {
-    fn new(seed: u64) -> Word {
-        Word { hash: seed, window: EDGE, letters: 0 }
-    }
-
-    fn push(&mut self, c: u64, seed: u64, letters: &mut Vec<u32>) {
-        self.hash = mix(self.hash, c);
-        self.window = slide(self.window, c);
-        if self.letters > 0 {
-            letters.push(short(mix(seed, self.window)));
-        }
-        self.letters += 1;
-    }
-}
-
-/// The last three of a run of characters.
+/// The last three of a run of characters, 21 bits each.
 fn slide(window: u64, next: u64) -> u64 {
     (window << 21 | next) & ((1 << 63) - 1)
 }
@@ -176,7 +165,7 @@ mod tests {
     fn the_table_says_of_ascii_what_is_said_of_every_character() {
         for byte in 0..128_u8 {
             let c = char::from(byte);
-            let (kind_of, folded, length) = read_char(&c.to_string(), 0, byte);
+            let (kind_of, folded, length) = read_char(&c.to_string(), 0);
             assert_eq!((kind_of, length), (kind(c), 1), "{c:?}");
             assert!(kind_of == Kind::Gap || folded == u64::from(fold(c)), "{c:?}");
         }

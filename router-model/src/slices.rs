@@ -36,16 +36,21 @@ pub(crate) fn forward(weights: &Weights, encoding: &Encoding, buffers: &mut Buff
     linear(hidden, &weights.head, &weights.head_bias, logits);
 }
 
+/// Rows whose sum surely fits 16 bits, which a baseline x86-64 adds twice as fast as 32.
+const RUN: usize = i16::MAX as usize / 128;
+
 /// Sum of the rows of `hashes`: `(2^bits, DIM)` → `(DIM)`.
 fn pool(table: &[i8], hashes: &[u32]) -> [i32; DIM] {
     let (rows, _) = table.as_chunks::<DIM>();
     let shift = 32 - rows.len().ilog2();
     let mut sums = [0; DIM];
-    for &hash in hashes {
-        let row = &rows[(hash >> shift) as usize];
-        for (sum, &number) in sums.iter_mut().zip(row) {
-            *sum += i32::from(number);
+    for run in hashes.chunks(RUN) {
+        let mut short = [0_i16; DIM];
+        for &hash in run {
+            let row = &rows[(hash >> shift) as usize];
+            short.iter_mut().zip(row).for_each(|(sum, &number)| *sum += i16::from(number));
         }
+        sums.iter_mut().zip(short).for_each(|(sum, short)| *sum += i32::from(short));
     }
     sums
 }

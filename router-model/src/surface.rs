@@ -46,7 +46,7 @@ const ASCII_GROUPS: [&str; 29] = [
     "#@&~",
 ];
 const FIRST_SCRIPT: usize = ASCII_GROUPS.len() + 1;
-const ASCII_KIND: [u8; 128] = ascii_kinds();
+static ASCII_KIND: [u8; 128] = ascii_kinds();
 
 const fn ascii_kinds() -> [u8; 128] {
     let mut kinds = [0; 128];
@@ -104,13 +104,26 @@ pub(crate) fn figures(parts: [&str; 2], words: usize) -> [f32; SURFACE] {
 }
 
 fn counts(parts: [&str; 2]) -> [u32; KINDS] {
+    let mut ascii = [[0; KINDS]; LANES];
     let mut counts = [0; KINDS];
-    for c in parts.into_iter().flat_map(str::chars) {
-        let kind = if c.is_ascii() { usize::from(ASCII_KIND[c as usize]) } else { FIRST_SCRIPT + script(c) };
-        counts[kind] += 1;
+    for part in parts {
+        for (at, &byte) in part.as_bytes().iter().enumerate() {
+            if let Some(&kind) = ASCII_KIND.get(usize::from(byte)) {
+                ascii[at % LANES][usize::from(kind)] += 1;
+            }
+        }
+        if !part.is_ascii() {
+            part.chars().filter(|c| !c.is_ascii()).for_each(|c| counts[FIRST_SCRIPT + script(c)] += 1);
+        }
+    }
+    for (kind, count) in counts.iter_mut().enumerate() {
+        *count += ascii.iter().map(|lane| lane[kind]).sum::<u32>();
     }
     counts
 }
+
+/// Counters per kind: neighbours are mostly of one kind, and one counter would have to wait for itself.
+const LANES: usize = 4;
 
 /// Shares of lines by how they begin; all zero for a text of one line.
 fn shapes(parts: [&str; 2], newlines: u32, figures: &mut [f32]) {

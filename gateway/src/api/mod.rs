@@ -20,6 +20,9 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// All of them, in the order of [`Dialect::index`].
+    pub const ALL: [Self; 3] = [Self::Chat, Self::Completions, Self::Embeddings];
+
     /// The field that carries the prompt.
     pub fn input(self) -> &'static str {
         match self {

@@ -1,0 +1,35 @@
+//! Every seed of the fuzz targets, without a fuzzer.
+
+use std::fs;
+use std::path::Path;
+
+#[path = "fuzz/checks/ask.rs"]
+mod ask;
+#[path = "fuzz/checks/watch.rs"]
+mod watch;
+
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/seeds").join(target);
+    let files = fs::read_dir(folder).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
+    let seeds: Vec<Vec<u8>> = files.collect();
+    assert!(seeds.len() >= 12, "only {} seeds for {target}", seeds.len());
+    seeds
+}
+
+#[test]
+fn no_seed_breaks_the_reading_and_rewriting_of_bodies() {
+    for seed in seeds("ask") {
+        ask::check(&seed);
+    }
+}
+
+#[test]
+fn no_seed_breaks_the_watching_of_streams_wherever_it_is_cut() {
+    for seed in seeds("watch") {
+        let (cuts, stream) = watch::cuts_and_stream(&seed);
+        watch::check(stream, &cuts);
+        for at in 0..=stream.len() {
+            watch::check(stream, &[at]);
+        }
+    }
+}
