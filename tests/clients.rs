@@ -54,6 +54,7 @@ fn configuration(directory: &Path, small: &str, large: &str) -> PathBuf {
     let text = format!(
         "server: {{ listen: 127.0.0.1:0, admin_listen: 127.0.0.1:0 }}
 fallback: large
+router: {{ deadline: 1s }}
 tenants: [{{ name: tests, keys: [\"{hash}\"] }}]
 experts:
   - {{ name: small, model: small-1, base_url: \"http://{small}/v1\", quality: {{ code: 1, general: 1, chat: 1, math: 1, writing: 1 }}, price: {{ input_per_1m: 0.1, output_per_1m: 0.1 }} }}

@@ -16,6 +16,8 @@ use crate::{admin, server, stack};
 
 /// Looks at the file this often; what counts is its content, because editors and Kubernetes swap files.
 const POLL: Duration = Duration::from_secs(2);
+/// Between two looks at idle connections.
+const SWEEP: Duration = Duration::from_secs(10);
 /// What was cut at the end may take this long to write its record.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);
 /// Connections the admin listener keeps.
@@ -60,6 +62,7 @@ impl Gateway {
             ADMIN_CONNECTIONS,
             admin::service(&state),
         ));
+        state.tasks.spawn(sweep(Arc::clone(&state)));
         if state.path.is_some() {
             state.tasks.spawn(watch_file(Arc::clone(&state)));
         }
@@ -81,6 +84,18 @@ impl Gateway {
         let _ = timeout(LAST_MOMENTS, async { tokio::join!(tasks.wait(), attendants.wait()) }).await;
         self.state.ledger.drain();
         ended
+    }
+}
+
+/// Closes idle connections to upstreams that nobody else would look at.
+async fn sweep(state: Arc<State>) {
+    loop {
+        tokio::select! {
+            () = state.draining.cancelled() => return,
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+        let snapshot = state.snapshot();
+        snapshot.experts.iter().flat_map(|e| &e.endpoints).for_each(|endpoint| endpoint.pool.sweep());
     }
 }
 

@@ -6,13 +6,11 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::response;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::Dialect;
 use crate::provider::{AnswerFacts, Provider};
-use crate::upstream::{Answered, Back};
+use crate::upstream::{Answered, Coming};
 use crate::usage::Usage;
 use crate::watch::Watch;
 
@@ -30,14 +28,9 @@ pub enum Probed {
     /// A small answer, whole.
     Whole { head: response::Parts, body: Bytes, usage: Option<Usage>, text_bytes: usize },
     /// A stream that has begun.
-    Stream {
-        head: response::Parts,
-        upstream: Option<(Incoming, Back)>,
-        queue: VecDeque<Bytes>,
-        watch: Box<Watch>,
-    },
+    Stream { head: response::Parts, upstream: Option<Coming>, queue: VecDeque<Bytes>, watch: Box<Watch> },
     /// An answer too large to hold.
-    Large { head: response::Parts, upstream: (Incoming, Back), queue: VecDeque<Bytes> },
+    Large { head: response::Parts, upstream: Coming, queue: VecDeque<Bytes> },
     /// A status other than 2xx.
     Refused { head: response::Parts, body: Bytes },
 }
@@ -66,54 +59,51 @@ pub struct Expected {
 
 /// Reads as far as is needed to trust an answer.
 pub async fn probe(answered: Answered, provider: &dyn Provider, expected: Expected) -> Result<Probed, Bad> {
-    let Answered { head, body, back, .. } = answered;
+    let Answered { head, body, .. } = answered;
     let deadline = expected.deadline;
     let work = async {
         if !head.status.is_success() {
-            return refused(head, body, back).await;
+            return refused(head, body).await;
         }
         if head.headers.get(CONTENT_ENCODING).is_some_and(|e| e != "identity") {
             return Err(Bad::Malformed("it is compressed although that was not asked for".to_owned()));
         }
         match expected.stream {
-            Some(watch) => stream(head, body, back, watch).await,
-            None => whole(head, body, back, provider, expected.dialect).await,
+            Some(watch) => stream(head, body, watch).await,
+            None => whole(head, body, provider, expected.dialect).await,
         }
     };
     timeout_at(deadline, work).await.unwrap_or(Err(Bad::Late))
 }
 
-async fn refused(head: response::Parts, mut body: Incoming, back: Back) -> Result<Probed, Bad> {
+async fn refused(head: response::Parts, mut body: Coming) -> Result<Probed, Bad> {
     let mut text = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let data = frame.map_err(|_| Bad::Cut)?.into_data().unwrap_or_default();
+    while let Some(data) = body.data().await {
+        let data = data.map_err(|_| Bad::Cut)?;
         if text.len() + data.len() > MAX_ERROR {
             return Ok(Probed::Refused { head, body: text.freeze() });
         }
         text.extend_from_slice(&data);
     }
-    back.give();
     Ok(Probed::Refused { head, body: text.freeze() })
 }
 
 async fn whole(
     head: response::Parts,
-    mut body: Incoming,
-    back: Back,
+    mut body: Coming,
     provider: &dyn Provider,
     dialect: Dialect,
 ) -> Result<Probed, Bad> {
     let mut queue: VecDeque<Bytes> = VecDeque::new();
     let mut held = 0;
-    while let Some(frame) = body.frame().await {
-        let data = frame.map_err(|_| Bad::Cut)?.into_data().unwrap_or_default();
+    while let Some(data) = body.data().await {
+        let data = data.map_err(|_| Bad::Cut)?;
         held += data.len();
         queue.push_back(data);
         if held > MAX_HELD {
-            return Ok(Probed::Large { head, upstream: (body, back), queue });
+            return Ok(Probed::Large { head, upstream: body, queue });
         }
     }
-    back.give();
     let body = join(queue, held);
     match provider.answer(dialect, &body) {
         AnswerFacts::Good { usage, text_bytes } => Ok(Probed::Whole { head, body, usage, text_bytes }),
@@ -130,26 +120,21 @@ fn join(mut queue: VecDeque<Bytes>, length: usize) -> Bytes {
     all.freeze()
 }
 
-async fn stream(
-    head: response::Parts,
-    mut body: Incoming,
-    back: Back,
-    mut watch: Watch,
-) -> Result<Probed, Bad> {
+async fn stream(head: response::Parts, mut body: Coming, mut watch: Watch) -> Result<Probed, Bad> {
     let r#type = head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !r#type.is_empty() && !r#type.starts_with("text/event-stream") {
         return Err(Bad::Malformed(format!("it is {} where a stream of events was asked for", safe(r#type))));
     }
     let mut queue = VecDeque::new();
-    while let Some(frame) = body.frame().await {
-        let data = frame.map_err(|_| Bad::Cut)?.into_data().unwrap_or_default();
+    while let Some(data) = body.data().await {
+        let data = data.map_err(|_| Bad::Cut)?;
         watch.take(&data, &mut queue);
         if watch.error.is_some() {
             return Err(Bad::Malformed("its stream begins with an error".to_owned()));
         }
         if watch.meaningful || watch.bytes() > MAX_PEEK {
             watch.thorough = false;
-            return Ok(Probed::Stream { head, upstream: Some((body, back)), queue, watch: Box::new(watch) });
+            return Ok(Probed::Stream { head, upstream: Some(body), queue, watch: Box::new(watch) });
         }
         if watch.is_done() {
             return Err(Bad::Malformed("its stream ends without a word".to_owned()));

@@ -11,8 +11,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::body::Cut;
@@ -21,7 +19,7 @@ use crate::expert::Lease;
 use crate::expert::endpoint::Busy;
 use crate::record::{Outcome, Record};
 use crate::tail::Tail;
-use crate::upstream::Back;
+use crate::upstream::Coming;
 use crate::usage::Usage;
 use crate::watch::Watch;
 
@@ -37,7 +35,7 @@ pub struct Held {
 /// A committed answer.
 #[derive(Debug)]
 pub struct Relay {
-    upstream: Option<(Incoming, Back)>,
+    upstream: Option<Coming>,
     queue: VecDeque<Bytes>,
     watched: Watched,
     clocks: Clocks,
@@ -147,7 +145,7 @@ impl Clocks {
 /// Parts of a relay.
 pub struct Parts {
     /// What is still to come.
-    pub upstream: Option<(Incoming, Back)>,
+    pub upstream: Option<Coming>,
     /// What came before the commit.
     pub queue: VecDeque<Bytes>,
     /// Who looks at it.
@@ -176,13 +174,9 @@ impl Relay {
             if let Some(bytes) = self.queue.pop_front() {
                 return Poll::Ready(Some(Ok(bytes)));
             }
-            let Some((upstream, _)) = &mut self.upstream else { return Poll::Ready(None) };
-            match Pin::new(upstream).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.take(data);
-                    }
-                }
+            let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };
+            match upstream.poll_data(cx) {
+                Poll::Ready(Some(Ok(data))) => self.take(data),
                 Poll::Ready(Some(Err(_))) => return self.ended_early(Outcome::UpstreamError, "broke off"),
                 Poll::Ready(None) => match self.ended() {
                     Some(cut) => return cut,
@@ -229,9 +223,7 @@ impl Relay {
         if self.watched.events().is_some_and(|w| !w.is_complete() && w.error.is_none()) {
             return Some(self.ended_early(Outcome::UpstreamError, "ended its stream before its end"));
         }
-        if let Some((_, back)) = self.upstream.take() {
-            back.give();
-        }
+        self.upstream = None;
         let outcome = if self.watched.events().is_some_and(|w| w.error.is_some()) {
             Outcome::UpstreamError
         } else {

@@ -159,8 +159,7 @@ impl State {
             sessions,
             ledger,
             recent: Recent::default(),
-            // its own tasks: idle connections to upstreams need not end for the gateway to stop
-            connector: Connector::new(TaskTracker::new()),
+            connector: Connector::with_system_roots(),
             tasks: TaskTracker::new(),
             attendants: TaskTracker::new(),
             draining: CancellationToken::new(),

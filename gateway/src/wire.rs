@@ -161,6 +161,7 @@ impl Wire {
     /// Waits behind a whole message, for its answer or for the client to leave: true when it has left.
     fn poll_behind(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         if self.ahead.is_empty() {
+            ready!(self.stream.poll_read_ready(cx))?;
             let mut room = [0; AHEAD];
             let mut room = ReadBuf::new(&mut room);
             if ready!(poll_socket(&self.stream, cx, &mut room))? == 0 {

@@ -6,7 +6,7 @@
 mod recent;
 
 use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -22,6 +22,9 @@ pub use recent::Recent;
 const QUEUE: usize = 16 * 1024;
 /// The writer gathers this long before it looks again, so that busy hours do not wake it per request.
 const GATHER: Duration = Duration::from_millis(2);
+
+/// Bytes that are written at once.
+const BATCH: usize = 64 * 1024;
 
 /// Takes finished records.
 pub trait Ledger: Send + Sync + std::fmt::Debug {
@@ -90,32 +93,39 @@ impl Ledger for JsonLines {
     }
 }
 
-fn write_all(out: Box<dyn Write + Send>, records: &Receiver<Option<Arc<Finished>>>) {
-    let mut out = BufWriter::with_capacity(64 * 1024, out);
+fn write_all(mut out: Box<dyn Write + Send>, records: &Receiver<Option<Arc<Finished>>>) {
+    let mut lines = Vec::with_capacity(2 * BATCH);
     while let Ok(Some(record)) = records.recv() {
-        write_one(&mut out, &record);
+        append(&mut lines, &record);
         loop {
             match records.try_recv() {
-                Ok(Some(record)) => write_one(&mut out, &record),
+                Ok(Some(record)) => append(&mut lines, &record),
                 Err(TryRecvError::Empty) => break,
-                Ok(None) | Err(TryRecvError::Disconnected) => return flush(&mut out),
+                Ok(None) | Err(TryRecvError::Disconnected) => return flush(&mut *out, &mut lines),
+            }
+            if lines.len() >= BATCH {
+                flush(&mut *out, &mut lines);
             }
         }
-        flush(&mut out);
+        flush(&mut *out, &mut lines);
         std::thread::sleep(GATHER);
     }
 }
 
-fn write_one(out: &mut impl Write, record: &Finished) {
-    let written =
-        serde_json::to_writer(&mut *out, record).map_err(io::Error::from).and_then(|()| out.write_all(b"\n"));
-    if let Err(error) = written {
-        tracing::error!(%error, "a decision record could not be written");
+fn append(lines: &mut Vec<u8>, record: &Finished) {
+    let before = lines.len();
+    match serde_json::to_writer(&mut *lines, record) {
+        Ok(()) => lines.push(b'\n'),
+        Err(error) => {
+            lines.truncate(before);
+            tracing::error!(%error, "a decision record could not be written");
+        }
     }
 }
 
-fn flush(out: &mut impl Write) {
-    if let Err(error) = out.flush() {
+fn flush(out: &mut dyn Write, lines: &mut Vec<u8>) {
+    if let Err(error) = out.write_all(lines).and_then(|()| out.flush()) {
         tracing::error!(%error, "the decision log could not be written");
     }
+    lines.clear();
 }

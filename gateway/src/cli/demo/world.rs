@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderValue};
 use http::{Method, Request};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -70,7 +70,7 @@ impl World {
         Ok(Self {
             gateway,
             endpoint: Arc::new(endpoint),
-            connector: Connector::new(tasks.clone()),
+            connector: Connector::with_system_roots(),
             tasks,
             stop,
         })
@@ -106,11 +106,12 @@ impl World {
             .unwrap_or_default()
             .to_owned();
         let status = answer.head.status;
-        let body =
-            answer.body.collect().await.map_err(|e| Exit::Internal(format!("an answer broke off: {e}")))?;
-        answer.back.give();
+        let (mut body, mut text) = (answer.body, Vec::new());
+        while let Some(data) = body.data().await {
+            text.extend_from_slice(&data.map_err(|e| Exit::Internal(format!("an answer broke off: {e}")))?);
+        }
         if !status.is_success() {
-            let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+            let text = String::from_utf8_lossy(&text).into_owned();
             return Err(Exit::Internal(format!("the gateway answered {status}: {text}")));
         }
         self.record(&id).await

@@ -5,65 +5,26 @@
 //! counted), when exactly a step timed out, and that a dropped body closes its connection at once. No upstream
 //! host ever comes from a request, and redirects are not followed.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+mod link;
+mod pool;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, response};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant as Deadline, timeout_at};
 use tokio_rustls::TlsConnector;
-use tokio_util::task::TaskTracker;
 
 use crate::expert::Timeouts;
 use crate::expert::endpoint::Endpoint;
+use link::Link;
 
-/// Idle connections an endpoint keeps.
-const MAX_IDLE: usize = 512;
-/// Shorter than the keep-alive of common servers (nginx 75 s, Node 5 s is caught by the repeat).
-const IDLE_FOR: Duration = Duration::from_secs(50);
-
-/// Idle connections of an endpoint, most recently used last.
-#[derive(Debug, Default)]
-pub struct Pool(Mutex<Vec<Idle>>);
-
-#[derive(Debug)]
-struct Idle {
-    sender: SendRequest<Full<Bytes>>,
-    since: Instant,
-}
-
-impl Pool {
-    fn take(&self) -> Option<SendRequest<Full<Bytes>>> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        while let Some(last) = idle.pop() {
-            if now.duration_since(last.since) > IDLE_FOR {
-                idle.clear();
-            } else if !last.sender.is_closed() {
-                return Some(last.sender);
-            }
-        }
-        None
-    }
-
-    fn put(&self, sender: SendRequest<Full<Bytes>>) {
-        if sender.is_closed() {
-            return;
-        }
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MAX_IDLE {
-            idle.push(Idle { sender, since: Instant::now() });
-        }
-    }
-}
+pub use link::Coming;
+pub use pool::Pool;
 
 /// An answer whose head has come.
 #[derive(Debug)]
@@ -71,25 +32,9 @@ pub struct Answered {
     /// Status and headers.
     pub head: response::Parts,
     /// The rest.
-    pub body: Incoming,
-    /// Gives the connection back once the body was read to its end.
-    pub back: Back,
+    pub body: Coming,
     /// A pooled connection had died; this is the second try.
     pub repeated: bool,
-}
-
-/// A connection on loan. Dropped without [`Back::give`], it closes with its body.
-#[derive(Debug)]
-pub struct Back {
-    endpoint: Arc<Endpoint>,
-    sender: SendRequest<Full<Bytes>>,
-}
-
-impl Back {
-    /// Returns the connection to its pool.
-    pub fn give(self) {
-        self.endpoint.pool.put(self.sender);
-    }
 }
 
 /// Why there is no head.
@@ -109,12 +54,11 @@ pub enum NoHead {
 #[derive(Debug, Clone)]
 pub struct Connector {
     tls: Arc<ClientConfig>,
-    tasks: TaskTracker,
 }
 
 impl Connector {
     /// Trusts the system's certificates, and Mozilla's where the system has none.
-    pub fn new(tasks: TaskTracker) -> Self {
+    pub fn with_system_roots() -> Self {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
@@ -131,7 +75,7 @@ impl Connector {
             }
             Err(error) => unreachable!("ring supports the default protocol versions: {error}"),
         };
-        Self { tls, tasks }
+        Self { tls }
     }
 
     /// Sends a request and waits for the head of its answer, until `total_at` at most.
@@ -144,67 +88,35 @@ impl Connector {
     ) -> Result<Answered, NoHead> {
         let mut repeated = false;
         let within = |limit| (Deadline::now() + limit).min(total_at);
-        while let Some(mut sender) = endpoint.pool.take() {
-            if sender.ready().await.is_err() {
-                continue;
-            }
-            match exchange(&mut sender, request(), within(limits.headers)).await {
-                Ok((head, body)) => return Ok(Self::answered(endpoint, sender, head, body, false)),
+        if let Some(link) = endpoint.pool.take() {
+            match exchange(endpoint, link, request(), within(limits.headers)).await {
+                Ok((head, body)) => return Ok(Answered { head, body, repeated }),
                 Err(Lost::Broken(error)) if died_in_the_pool(&error) => repeated = true,
                 Err(lost) => return Err(lost.into()),
             }
-            break;
         }
-        let mut sender = self.connect(endpoint, within(limits.connect)).await?;
-        let (head, body) = exchange(&mut sender, request(), within(limits.headers)).await?;
-        Ok(Self::answered(endpoint, sender, head, body, repeated))
+        let link = self.connect(endpoint, within(limits.connect)).await?;
+        let (head, body) = exchange(endpoint, link, request(), within(limits.headers)).await?;
+        Ok(Answered { head, body, repeated })
     }
 
-    fn answered(
-        endpoint: &Arc<Endpoint>,
-        sender: SendRequest<Full<Bytes>>,
-        head: response::Parts,
-        body: Incoming,
-        repeated: bool,
-    ) -> Answered {
-        Answered { head, body, back: Back { endpoint: Arc::clone(endpoint), sender }, repeated }
-    }
-
-    async fn connect(
-        &self,
-        endpoint: &Endpoint,
-        deadline: Deadline,
-    ) -> Result<SendRequest<Full<Bytes>>, NoHead> {
+    async fn connect(&self, endpoint: &Endpoint, deadline: Deadline) -> Result<Link, NoHead> {
         match timeout_at(deadline, self.connect_unbounded(endpoint)).await {
             Ok(result) => result,
             Err(_) => Err(NoHead::ConnectTimeout),
         }
     }
 
-    async fn connect_unbounded(&self, endpoint: &Endpoint) -> Result<SendRequest<Full<Bytes>>, NoHead> {
+    async fn connect_unbounded(&self, endpoint: &Endpoint) -> Result<Link, NoHead> {
         let no = |error: &dyn std::fmt::Display| NoHead::Connect(error.to_string());
         let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(|e| no(&e))?;
         tcp.set_nodelay(true).map_err(|e| no(&e))?;
         if !endpoint.tls {
-            return self.handshake(tcp).await;
+            return Link::over(tcp).await.map_err(|e| no(&e));
         }
         let name = ServerName::try_from(endpoint.host.clone()).map_err(|e| no(&e))?;
         let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await.map_err(|e| no(&e))?;
-        self.handshake(tls).await
-    }
-
-    async fn handshake<S>(&self, stream: S) -> Result<SendRequest<Full<Bytes>>, NoHead>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let handshake = http1::Builder::new().handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = handshake.map_err(|e| NoHead::Connect(e.to_string()))?;
-        self.tasks.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to an upstream ended");
-            }
-        });
-        Ok(sender)
+        Link::over(tls).await.map_err(|e| no(&e))
     }
 }
 
@@ -223,12 +135,16 @@ impl From<Lost> for NoHead {
 }
 
 async fn exchange(
-    sender: &mut SendRequest<Full<Bytes>>,
+    endpoint: &Arc<Endpoint>,
+    mut link: Link,
     request: Request<Full<Bytes>>,
     deadline: Deadline,
-) -> Result<(response::Parts, Incoming), Lost> {
-    match timeout_at(deadline, sender.send_request(request)).await {
-        Ok(Ok(response)) => Ok(response.into_parts()),
+) -> Result<(response::Parts, Coming), Lost> {
+    match timeout_at(deadline, link.exchange(request)).await {
+        Ok(Ok(response)) => {
+            let (head, incoming) = response.into_parts();
+            Ok((head, Coming::new(incoming, link, endpoint)))
+        }
         Ok(Err(error)) => Err(Lost::Broken(error)),
         Err(_) => Err(Lost::Timeout),
     }

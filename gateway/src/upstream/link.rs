@@ -1,0 +1,132 @@
+//! One connection to an upstream, driven by whoever waits for its answer.
+//!
+//! hyper splits a connection into a future that does the work and handles that wait for it, and expects a task for
+//! the future. Here the request's own task polls both: an answer crosses from no task to another, and dropping it
+//! closes its connection at once. A handle is polled right behind the work that can make it ready, so its waker
+//! needs to wake nobody.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::expert::endpoint::Endpoint;
+
+/// One HTTP/1.1 connection.
+pub(super) struct Link {
+    sender: SendRequest<Full<Bytes>>,
+    /// `None` once it has ended.
+    work: Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
+}
+
+impl Link {
+    /// Speaks HTTP/1.1 over a stream.
+    pub(super) async fn over<S>(stream: S) -> hyper::Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
+        Ok(Self { sender, work: Some(Box::pin(connection)) })
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> hyper::Result<Response<Incoming>> {
+        let mut answer = pin!(self.sender.send_request(request));
+        poll_fn(|cx| {
+            work(&mut self.work, cx);
+            answer.as_mut().poll(&mut nobody())
+        })
+        .await
+    }
+
+    /// Whether it can take a request: it is still open, and its last answer is through.
+    pub(super) fn is_idle(&mut self) -> bool {
+        work(&mut self.work, &mut nobody());
+        self.work.is_some() && self.sender.is_ready()
+    }
+}
+
+/// Moves a connection on; the task is woken when it can go further.
+fn work(
+    connection: &mut Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
+    cx: &mut Context<'_>,
+) {
+    if let Some(running) = connection
+        && let Poll::Ready(end) = running.as_mut().poll(cx)
+    {
+        if let Err(error) = end {
+            tracing::debug!(%error, "a connection to an upstream ended");
+        }
+        // whoever still waits for it is told by this
+        *connection = None;
+    }
+}
+
+/// Wakes nobody.
+fn nobody() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Link").field("open", &self.work.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// The body of an answer as it comes. Read to its end, it gives its connection back to the pool; dropped before, it
+/// closes it.
+#[derive(Debug)]
+pub struct Coming {
+    incoming: Incoming,
+    link: Option<Link>,
+    endpoint: Arc<Endpoint>,
+}
+
+impl Coming {
+    pub(super) fn new(incoming: Incoming, link: Link, endpoint: &Arc<Endpoint>) -> Self {
+        Self { incoming, link: Some(link), endpoint: Arc::clone(endpoint) }
+    }
+
+    /// The next bytes; trailers are dropped.
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Bytes>>> {
+        loop {
+            let mut polled = Pin::new(&mut self.incoming).poll_frame(&mut nobody());
+            if let (Poll::Pending, Some(link)) = (&polled, &mut self.link) {
+                work(&mut link.work, cx);
+                polled = Pin::new(&mut self.incoming).poll_frame(&mut nobody());
+            }
+            return match polled {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => Poll::Ready(Some(Ok(data))),
+                    Err(_) => continue,
+                },
+                Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error))),
+                Poll::Ready(None) => {
+                    if let Some(link) = self.link.take() {
+                        self.endpoint.pool.put(link);
+                    }
+                    Poll::Ready(None)
+                }
+            };
+        }
+    }
+
+    /// The same, awaited.
+    pub async fn data(&mut self) -> Option<hyper::Result<Bytes>> {
+        poll_fn(|cx| self.poll_data(cx)).await
+    }
+}
