@@ -10,7 +10,10 @@ use crate::run::{Compared, Figure, Row, Spread};
 use crate::world::{Via, World};
 use crate::{Fault, process};
 
-const CHAT_BYTES: usize = 2048;
+/// A prompt of about 100 tokens, its body.
+const CHAT_BYTES: usize = 640;
+/// One of about 450 tokens.
+const LONG_CHAT_BYTES: usize = 2048;
 const CONNECTIONS: usize = 64;
 const PER_SECOND: u32 = 200;
 /// Streams at once, of 100 chunks 10 ms apart.
@@ -27,11 +30,12 @@ pub(crate) struct Found {
 /// CPU per request and per chunk.
 pub(crate) async fn cpu(pace: &Pace, world: &World, found: &mut Found) -> Result<(), Fault> {
     let kinds = [
-        (Answer::Whole, "CPU per request, answer whole"),
-        (Answer::Streamed, "CPU per request, answer streamed"),
+        (Answer::Whole, CHAT_BYTES, "CPU per request, answer whole"),
+        (Answer::Streamed, CHAT_BYTES, "CPU per request, answer streamed"),
+        (Answer::Whole, LONG_CHAT_BYTES, "CPU per request of 2 KiB, answer whole"),
     ];
-    for (answer, name) in kinds {
-        let bodies = Bodies::new(CHAT_BYTES, answer);
+    for (answer, bytes, name) in kinds {
+        let bodies = Bodies::new(bytes, answer);
         let slices = rounds(pace.rounds, world, &bodies, CONNECTIONS, pace.slice).await?;
         let spreads = found.spreads(&slices, Slice::cpu_per_request);
         found.rows.push(Row::new((name, "µs"), spreads, Compared::Own, 2.2));

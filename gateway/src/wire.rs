@@ -21,6 +21,8 @@ const MAX_HEAD: usize = 64 * 1024;
 /// What hyper reads in place of the rest of a head that must be refused: its parser waits for the end of the head,
 /// and takes NUL nowhere in it.
 const SPOILED: &[u8] = b"\0\r\n\r\n";
+/// Bytes that are read at once where a head is awaited: room is zeroed before it is read into, and most requests fit.
+const HEAD_READ: usize = 4096;
 /// Bytes behind a message that are taken from the socket before its answer has begun.
 const AHEAD: usize = 4096;
 
@@ -136,7 +138,8 @@ impl AsyncRead for Wire {
             }
             let before = buf.filled().len();
             if this.ahead.is_empty() {
-                ready!(poll_socket(&this.stream, cx, buf))?;
+                let most = if this.stage == Stage::Head { HEAD_READ } else { usize::MAX };
+                ready!(poll_socket(&this.stream, cx, buf, most))?;
             } else {
                 let count = this.ahead.len().min(buf.remaining());
                 buf.put_slice(&this.ahead[..count]);
@@ -164,7 +167,7 @@ impl Wire {
             ready!(self.stream.poll_read_ready(cx))?;
             let mut room = [0; AHEAD];
             let mut room = ReadBuf::new(&mut room);
-            if ready!(poll_socket(&self.stream, cx, &mut room))? == 0 {
+            if ready!(poll_socket(&self.stream, cx, &mut room, AHEAD))? == 0 {
                 return Poll::Ready(Ok(true));
             }
             self.ahead.extend_from_slice(room.filled());
@@ -209,12 +212,17 @@ impl Wire {
     }
 }
 
-/// Reads what there is, 0 at the end. A read that leaves room has emptied the socket: that is noted, so that the
+/// Reads what there is and at most `most`, 0 at the end. A read that leaves room has emptied the socket: that is noted, so that the
 /// kernel is not asked once more to hear it.
-fn poll_socket(stream: &TcpStream, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+fn poll_socket(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    buf: &mut ReadBuf<'_>,
+    most: usize,
+) -> Poll<io::Result<usize>> {
     loop {
         ready!(stream.poll_read_ready(cx))?;
-        let room = buf.initialize_unfilled();
+        let room = buf.initialize_unfilled_to(most.min(buf.remaining()));
         let mut count = None;
         let done = stream.try_io(Interest::READABLE, || {
             let read = (&*SockRef::from(stream)).read(room)?;
