@@ -94,6 +94,23 @@ async fn a_connection_that_died_in_the_pool_is_repeated_once_and_counted() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_is_kept_until_its_server_closes_it() {
+    let open = Model::honest().await;
+    let closing = Upstream::script([json_steps(200, ANSWER), vec![Step::Close]].concat()).await;
+    let rig = Setup::new().expert("coder", closing.addr(), "").large(open.addr, "").start().await;
+    for (name, kept) in [("coder", 0), ("large", 1)] {
+        assert_eq!(rig.chat(&chat(name, "hello")).await.status, 200);
+        let snapshot = rig.gateway.state.snapshot();
+        let pool = &snapshot.experts[snapshot.expert_named(name).unwrap()].endpoints[0].pool;
+        soon("the close to be seen", || async {
+            pool.sweep();
+            pool.count() == kept
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_fresh_connection_that_breaks_is_not_repeated_there() {
     let coder = Upstream::scripts(vec![json_steps(200, ANSWER), vec![Step::Close]]).await;
     let (rig, large) = before_large(coder.addr(), "").await;

@@ -46,6 +46,7 @@ struct EndpointStatus {
     tls: bool,
     weight: u32,
     in_flight: u32,
+    idle_connections: usize,
 }
 
 /// What is running now.
@@ -72,6 +73,7 @@ pub(super) fn status(state: &State) -> Status {
                 tls: e.tls,
                 weight: e.weight,
                 in_flight: e.load.load(Ordering::Relaxed),
+                idle_connections: e.pool.count(),
             })
             .collect(),
     });

@@ -43,6 +43,11 @@ impl Pool {
         self.idle().retain_mut(|idle| idle.since.elapsed() <= IDLE_FOR && idle.link.is_idle());
     }
 
+    /// Idle connections it holds.
+    pub fn count(&self) -> usize {
+        self.idle().len()
+    }
+
     fn idle(&self) -> MutexGuard<'_, VecDeque<Idle>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
