@@ -8,6 +8,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::tools::{installed, must};
+
 const KEY: &str = "sk-a-key-of-the-client-tests";
 
 /// A process of ours; ended with the test.
@@ -77,33 +79,17 @@ fn run_against_a_gateway(command: &mut Command) {
     must(command);
 }
 
-fn must(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{command:?}\n{}\n{}", text(&output.stdout), text(&output.stderr));
-}
-
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients")
 }
 
-/// A folder that holds what `manifest` asks for; `install` fills it where that has not been done yet.
-fn installed(name: &str, manifest: &str, install: impl FnOnce(&Path)) -> PathBuf {
-    let wanted = fs::read(sources().join(manifest)).unwrap();
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let done = folder.join("installed");
-    if fs::read(&done).ok().as_ref() != Some(&wanted) {
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap();
-        install(&folder);
-        fs::write(done, wanted).unwrap();
-    }
-    folder
+fn wanted(manifest: &str) -> Vec<u8> {
+    fs::read(sources().join(manifest)).unwrap()
 }
 
 #[test]
 fn openai_python_works_unchanged() {
-    let folder = installed("client-python", "requirements.txt", |folder| {
+    let folder = installed("client-python", &wanted("requirements.txt"), |folder| {
         must(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")));
         let requirements = sources().join("requirements.txt");
         must(Command::new(folder.join("venv/bin/pip")).args(["install", "--quiet", "-r"]).arg(requirements));
@@ -115,7 +101,7 @@ fn openai_python_works_unchanged() {
 
 #[test]
 fn openai_node_works_unchanged() {
-    let folder = installed("client-node", "package.json", |folder| {
+    let folder = installed("client-node", &wanted("package.json"), |folder| {
         fs::copy(sources().join("package.json"), folder.join("package.json")).unwrap();
         must(
             Command::new("npm").args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(folder),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use gateway::classify::Classifier;
 use gateway::config;
 use gateway::gateway::Gateway;
+use gateway::lanes::Lanes;
 use gateway::mock::{Mock, serve};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
@@ -136,7 +137,7 @@ impl Setup {
         let yaml = self.yaml();
         let checked = config::parse("test.yaml", &yaml, &|_| None);
         let checked = checked.unwrap_or_else(|faults| panic!("{faults}\n{yaml}"));
-        Rig { gateway: Gateway::start(checked, None, classifier).await.unwrap() }
+        Rig { gateway: Gateway::start(checked, None, classifier, Lanes::ambient()).await.unwrap() }
     }
 }
 

@@ -15,3 +15,4 @@ mod process;
 mod requests;
 mod routing;
 mod streams;
+mod tools;

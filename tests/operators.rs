@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use gateway::auth::KeyHash;
@@ -24,6 +24,7 @@ use crate::harness::{
     metric_in, post_over_http2, streamed, with,
 };
 use crate::process::Process;
+use crate::tools::promtool;
 
 const TO_STDOUT: &str = "log: { decisions: stdout }";
 
@@ -424,13 +425,13 @@ async fn promtool_finds_nothing_wrong_with_the_metrics() {
         rig.chat(&streamed(model, "@code x")).await;
     }
     let metrics = get(rig.gateway.admin, "/metrics").await.body;
-    let mut promtool = Command::new("promtool")
+    let mut promtool = promtool()
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("promtool (of Prometheus) is needed for this test: {error}"));
+        .unwrap();
     std::io::Write::write_all(&mut promtool.stdin.take().unwrap(), &metrics).unwrap();
     let output = promtool.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();

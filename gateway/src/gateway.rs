@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::classify::Classifier;
 use crate::config::Checked;
+use crate::lanes::Lanes;
 use crate::server::Plane;
 use crate::state::State;
 use crate::{admin, server, stack};
@@ -32,14 +33,16 @@ pub struct Gateway {
     pub admin: SocketAddr,
     /// Everything it knows.
     pub state: Arc<State>,
+    _lanes: Arc<Lanes>,
 }
 
 impl Gateway {
-    /// Binds both listeners and serves. `path`: the file to reload from.
+    /// Binds both listeners and serves, clients on these lanes. `path`: the file to reload from.
     pub async fn start(
         checked: Checked,
         path: Option<PathBuf>,
         classifier: Arc<dyn Classifier>,
+        lanes: Lanes,
     ) -> io::Result<Self> {
         let (data_listener, data) = server::bind(&checked.config.server.listen).await?;
         let (admin_listener, admin) = server::bind(&checked.config.server.admin_listen).await?;
@@ -48,9 +51,11 @@ impl Gateway {
             tracing::warn!("{warning}");
         }
         let state = Arc::new(State::new(checked, path, classifier)?);
+        let lanes = Arc::new(lanes);
         state.attendants.spawn(server::serve(
             Plane::Data,
             data_listener,
+            Arc::clone(&lanes),
             Arc::clone(&state),
             max_connections,
             stack::stack(&state),
@@ -58,6 +63,7 @@ impl Gateway {
         state.attendants.spawn(server::serve(
             Plane::Admin,
             admin_listener,
+            Arc::new(Lanes::ambient()),
             Arc::clone(&state),
             ADMIN_CONNECTIONS,
             admin::service(&state),
@@ -66,7 +72,7 @@ impl Gateway {
         if state.path.is_some() {
             state.tasks.spawn(watch_file(Arc::clone(&state)));
         }
-        Ok(Self { data, admin, state })
+        Ok(Self { data, admin, state, _lanes: lanes })
     }
 
     /// Lets running answers end, for at most the configured time, and writes what is left to write. Returns whether

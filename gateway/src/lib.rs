@@ -3,7 +3,7 @@
 //! # The way of a request
 //!
 //! ```text
-//! bytes → wire, server       connection cap · head guard · timers · HTTP/1.1 and h2c
+//! bytes → wire, server       a lane per core · connection cap · head guard · timers · HTTP/1.1 and h2c
 //!   stack: SetRequestId → Recorded → CatchPanic → InFlight → Deadline     (failure is already a response)
 //!   route, plain functions over typed values:
 //!     auth::check            who asks
@@ -41,6 +41,7 @@ pub mod error;
 pub mod expert;
 pub mod gateway;
 pub mod json;
+pub mod lanes;
 pub mod layer;
 pub mod ledger;
 pub mod meter;

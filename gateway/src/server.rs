@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::body::Body;
+use crate::lanes::{Lanes, Placed};
 use crate::state::State;
 use crate::wire::{self, Watcher};
 
@@ -45,6 +46,7 @@ pub enum Plane {
 pub async fn serve<S>(
     plane: Plane,
     listener: TcpListener,
+    lanes: Arc<Lanes>,
     state: Arc<State>,
     max_connections: u32,
     service: S,
@@ -66,10 +68,13 @@ pub async fn serve<S>(
         };
         match accepted {
             Ok((stream, place)) => {
+                let (lane, on_lane) = lanes.place();
                 let lasting = plane == Plane::Admin || state.draining.is_cancelled();
                 let tracker = if lasting { &state.attendants } else { &state.tasks };
                 let (state, builder) = (Arc::clone(&state), Arc::clone(&builder));
-                tracker.spawn(one_connection(stream, place, state, builder, service.clone(), lasting));
+                let serving =
+                    one_connection(stream, (place, on_lane), state, builder, service.clone(), lasting);
+                tracker.spawn_on(serving, &lane.runtime);
             }
             Err(error) => {
                 // out of descriptors, most likely: the others go on, and this passes
@@ -83,10 +88,11 @@ pub async fn serve<S>(
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> std::io::Result<(std::net::TcpStream, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+    // its lane listens to it, not the runtime that accepted it
+    Ok((stream.into_std()?, place))
 }
 
 fn builder(tasks: &TaskTracker) -> auto::Builder<Tracked> {
@@ -109,8 +115,8 @@ fn builder(tasks: &TaskTracker) -> auto::Builder<Tracked> {
 }
 
 async fn one_connection<S>(
-    stream: TcpStream,
-    place: OwnedSemaphorePermit,
+    stream: std::net::TcpStream,
+    places: (OwnedSemaphorePermit, Placed),
     state: Arc<State>,
     builder: Arc<auto::Builder<Tracked>>,
     service: S,
@@ -123,11 +129,14 @@ async fn one_connection<S>(
         + Sync
         + 'static,
 {
-    let _place = place;
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection was gone before it was served");
-        return;
-    }
+    let _places = places;
+    let stream = match stream.set_nodelay(true).and_then(|()| TcpStream::from_std(stream)) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(%error, "a connection was gone before it was served");
+            return;
+        }
+    };
     state.meter.connections.inc();
     let (io, watcher) = wire::watched(stream);
     let service = per_request(service, watcher.clone());

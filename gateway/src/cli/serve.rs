@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::{Exit, runtime, stopped};
 use crate::config;
 use crate::gateway::Gateway;
+use crate::lanes::Lanes;
 use crate::state::{State, load_classifier};
 
 #[derive(Debug, clap::Args)]
@@ -30,7 +31,8 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let checked = config::load(&args.config).map_err(|faults| Exit::Input(faults.to_string()))?;
     let classifier = load_classifier(&checked.config).map_err(Exit::Input)?;
     runtime()?.block_on(async {
-        let gateway = Gateway::start(checked, Some(args.config.clone()), classifier).await;
+        let lanes = Lanes::per_core().map_err(|error| Exit::Internal(format!("no threads: {error}")))?;
+        let gateway = Gateway::start(checked, Some(args.config.clone()), classifier, lanes).await;
         let gateway = gateway.map_err(|error| Exit::Input(error.to_string()))?;
         tracing::info!(data = %gateway.data, admin = %gateway.admin, config = %args.config.display(), "serving");
         serve_until_stopped(&gateway).await

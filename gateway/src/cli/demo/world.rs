@@ -20,6 +20,7 @@ use crate::config::{self, Checked};
 use crate::expert::Timeouts;
 use crate::expert::endpoint::Endpoint;
 use crate::gateway::Gateway;
+use crate::lanes::Lanes;
 use crate::mock::{self, Fault, Mock};
 use crate::provider;
 use crate::record::Finished;
@@ -173,11 +174,11 @@ async fn start_gateway(
     mut checked: Checked,
     classifier: Arc<dyn crate::classify::Classifier>,
 ) -> std::io::Result<Gateway> {
-    match Gateway::start(checked.clone(), None, Arc::clone(&classifier)).await {
+    match Gateway::start(checked.clone(), None, Arc::clone(&classifier), Lanes::ambient()).await {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             "127.0.0.1:0".clone_into(&mut checked.config.server.listen);
             "127.0.0.1:0".clone_into(&mut checked.config.server.admin_listen);
-            Gateway::start(checked, None, classifier).await
+            Gateway::start(checked, None, classifier, Lanes::ambient()).await
         }
         result => result,
     }
