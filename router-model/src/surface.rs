@@ -46,7 +46,7 @@ const ASCII_GROUPS: [&str; 29] = [
     "#@&~",
 ];
 const FIRST_SCRIPT: usize = ASCII_GROUPS.len() + 1;
-static ASCII_KIND: [u8; 128] = ascii_kinds();
+const ASCII_KIND: [u8; 128] = ascii_kinds();
 
 const fn ascii_kinds() -> [u8; 128] {
     let mut kinds = [0; 128];
@@ -104,14 +104,16 @@ pub(crate) fn figures(parts: [&str; 2], words: usize) -> [f32; SURFACE] {
 }
 
 fn counts(parts: [&str; 2]) -> [u32; KINDS] {
-    let mut ascii = [[0; KINDS]; LANES];
+    let mut ascii = [[0; KINDS + 1]; LANES];
     let mut counts = [0; KINDS];
     for part in parts {
-        for (at, &byte) in part.as_bytes().iter().enumerate() {
-            if let Some(&kind) = ASCII_KIND.get(usize::from(byte)) {
-                ascii[at % LANES][usize::from(kind)] += 1;
+        let (fours, rest) = part.as_bytes().as_chunks::<LANES>();
+        for four in fours {
+            for (lane, &byte) in ascii.iter_mut().zip(four) {
+                lane[usize::from(KIND_OF_BYTE[usize::from(byte)])] += 1;
             }
         }
+        rest.iter().for_each(|&byte| ascii[0][usize::from(KIND_OF_BYTE[usize::from(byte)])] += 1);
         if !part.is_ascii() {
             part.chars().filter(|c| !c.is_ascii()).for_each(|c| counts[FIRST_SCRIPT + script(c)] += 1);
         }
@@ -121,6 +123,17 @@ fn counts(parts: [&str; 2]) -> [u32; KINDS] {
     }
     counts
 }
+
+/// Bytes beyond ASCII count as a kind that nobody reads.
+static KIND_OF_BYTE: [u8; 256] = {
+    let mut kinds = [KINDS as u8; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        kinds[byte] = ASCII_KIND[byte];
+        byte += 1;
+    }
+    kinds
+};
 
 /// Counters per kind: neighbours are mostly of one kind, and one counter would have to wait for itself.
 const LANES: usize = 4;
