@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
-use crate::world::NGINX;
+use crate::world::{self, NGINX};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
@@ -18,6 +18,7 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
     pub(crate) nginx: String,
     pub(crate) rustc: String,
+    pub(crate) profile: &'static str,
 }
 
 impl Machine {
@@ -32,6 +33,7 @@ impl Machine {
             kernel: said("uname", &["-sr"], root),
             nginx: said(NGINX, &["-v"], root),
             rustc: said("rustc", &["-V"], root),
+            profile: world::profile(),
         }
     }
 }

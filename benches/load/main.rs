@@ -29,7 +29,7 @@ use crate::world::World;
 
 type Fault = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str = "cargo bench --bench load -- --out benches/runs/<name> [--quick]";
+const USAGE: &str = "cargo bench --profile dist --bench load -- --out benches/runs/<name> [--quick]";
 
 struct Args {
     /// Below the workspace's root.
@@ -112,5 +112,11 @@ fn step(name: &str) {
 
 fn command(args: &Args) -> String {
     let quick = if args.pace.quick { " --quick" } else { "" };
-    format!("cargo bench --bench load -- --out {}{quick}", args.out)
+    // without one, cargo takes its profile `bench`, which is `release`
+    let profile = if world::profile() == "release" {
+        String::new()
+    } else {
+        format!("--profile {} ", world::profile())
+    };
+    format!("cargo bench {profile}--bench load -- --out {}{quick}", args.out)
 }

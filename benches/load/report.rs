@@ -37,8 +37,8 @@ fn setting(out: &mut String, run: &Run) {
         out,
         "```sh\n{}\n```\n\n\
          | | |\n|---|---|\n| commit | {} |\n| date | {} |\n| machine | {}, {} cores, {} |\n\
-         | load average before | {} |\n| compared with | {} |\n| compiler | {}, release profile |\n",
-        run.command, m.commit, m.date, m.cpu, m.cores, m.kernel, m.load_before, m.nginx, m.rustc
+         | load average before | {} |\n| compared with | {} |\n| compiler | {}, profile `{}` |\n",
+        run.command, m.commit, m.date, m.cpu, m.cores, m.kernel, m.load_before, m.nginx, m.rustc, m.profile
     );
     let _ = writeln!(
         out,

@@ -17,6 +17,12 @@ use crate::{Fault, process};
 const MIXGATE: &str = env!("CARGO_BIN_EXE_mixgate");
 pub(crate) const NGINX: &str = "/usr/sbin/nginx";
 
+/// The profile that mixgate was built with: the folder it lies in.
+pub(crate) fn profile() -> &'static str {
+    let folder = Path::new(MIXGATE).parent().and_then(Path::file_name);
+    folder.and_then(|name| name.to_str()).unwrap_or("unknown")
+}
+
 /// Which way a request takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Via {
