@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::body::Cut;
@@ -22,6 +22,9 @@ use crate::tail::Tail;
 use crate::upstream::Coming;
 use crate::usage::Usage;
 use crate::watch::Watch;
+
+/// Bytes that go on at once: more would only lie about while the client reads.
+const ENOUGH: usize = 16 * 1024;
 
 /// What sits at an endpoint while an answer passes: the expert's place and the endpoint's load.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub struct Relay {
     record: Arc<Record>,
     attempt: Attempted,
     prompt_tokens: u64,
+    /// Its last word is a broken connection.
+    cut: bool,
     settled: bool,
     _held: Held,
 }
@@ -165,31 +170,57 @@ impl Relay {
         if let Watched::Large(tail) = &mut watched {
             queue.iter().for_each(|frame| tail.take(frame));
         }
-        Self { upstream, queue, watched, clocks, record, attempt, prompt_tokens, settled: false, _held: held }
+        Self {
+            upstream,
+            queue,
+            watched,
+            clocks,
+            record,
+            attempt,
+            prompt_tokens,
+            cut: false,
+            settled: false,
+            _held: held,
+        }
     }
 
-    /// The next bytes for the client.
+    /// The next bytes for the client: all that has come, up to [`ENOUGH`].
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
         loop {
-            if let Some(bytes) = self.queue.pop_front() {
-                return Poll::Ready(Some(Ok(bytes)));
+            let Some(upstream) = &mut self.upstream else { return Poll::Ready(self.last_words()) };
+            if self.queue.iter().map(Bytes::len).sum::<usize>() >= ENOUGH {
+                return Poll::Ready(self.next().map(Ok));
             }
-            let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };
             match upstream.poll_data(cx) {
                 Poll::Ready(Some(Ok(data))) => self.take(data),
-                Poll::Ready(Some(Err(_))) => return self.ended_early(Outcome::UpstreamError, "broke off"),
-                Poll::Ready(None) => match self.ended() {
-                    Some(cut) => return cut,
-                    None => continue,
-                },
+                Poll::Ready(Some(Err(_))) => self.ended_early(Outcome::UpstreamError, "broke off"),
+                Poll::Ready(None) => self.ended(),
+                Poll::Pending if !self.queue.is_empty() => return Poll::Ready(self.next().map(Ok)),
                 Poll::Pending => match self.clocks.poll(cx) {
                     None => return Poll::Pending,
                     Some(Ring::KeepAlive) => self.keep_alive(),
-                    Some(Ring::Idle) => return self.ended_early(Outcome::Timeout, "fell silent"),
-                    Some(Ring::Total) => return self.ended_early(Outcome::Timeout, "took too long"),
+                    Some(Ring::Idle) => self.ended_early(Outcome::Timeout, "fell silent"),
+                    Some(Ring::Total) => self.ended_early(Outcome::Timeout, "took too long"),
                 },
             }
         }
+    }
+
+    /// What is queued, joined where it came in small pieces: each piece that goes on costs the same, however small.
+    fn next(&mut self) -> Option<Bytes> {
+        let small = self.queue.iter().take_while(|piece| piece.len() < ENOUGH / 4).count();
+        if small < 2 {
+            return self.queue.pop_front();
+        }
+        let mut joined = BytesMut::with_capacity(self.queue.iter().take(small).map(Bytes::len).sum());
+        self.queue.drain(..small).for_each(|piece| joined.extend_from_slice(&piece));
+        Some(joined.freeze())
+    }
+
+    /// What is left once the upstream has nothing more.
+    fn last_words(&mut self) -> Option<Result<Bytes, Cut>> {
+        let next = self.next().map(Ok);
+        next.or_else(|| std::mem::take(&mut self.cut).then_some(Err(Cut)))
     }
 
     fn take(&mut self, data: Bytes) {
@@ -215,44 +246,35 @@ impl Relay {
         }
     }
 
-    /// The upstream's clean end; what the client hears if it was none.
-    fn ended(&mut self) -> Option<Poll<Option<Result<Bytes, Cut>>>> {
+    /// The upstream's clean end, if it was one.
+    fn ended(&mut self) {
         if let Watched::Events(watch) = &mut self.watched {
             self.queue.extend(watch.finish());
         }
-        if self.watched.events().is_some_and(|w| !w.is_complete() && w.error.is_none()) {
-            return Some(self.ended_early(Outcome::UpstreamError, "ended its stream before its end"));
+        let events = self.watched.events();
+        if events.is_some_and(|w| !w.is_complete() && w.error.is_none()) {
+            return self.ended_early(Outcome::UpstreamError, "ended its stream before its end");
         }
+        let failed = events.is_some_and(|w| w.error.is_some());
         self.upstream = None;
-        let outcome = if self.watched.events().is_some_and(|w| w.error.is_some()) {
-            Outcome::UpstreamError
-        } else {
-            Outcome::Ok
-        };
-        self.settle(outcome);
-        None
+        self.settle(if failed { Outcome::UpstreamError } else { Outcome::Ok });
     }
 
     /// The upstream was cut or is given up; whoever waits is told in the stream, or by a broken connection.
-    fn ended_early(&mut self, outcome: Outcome, what: &str) -> Poll<Option<Result<Bytes, Cut>>> {
+    fn ended_early(&mut self, outcome: Outcome, what: &str) {
         self.upstream = None;
         let Watched::Events(watch) = &mut self.watched else {
-            self.settle(outcome);
-            return Poll::Ready(Some(Err(Cut)));
+            self.cut = true;
+            return self.settle(outcome);
         };
         let mid_event = !watch.between_events();
         self.queue.extend(watch.finish());
         if watch.is_complete() {
-            self.settle(Outcome::Ok);
-        } else {
-            let code = if outcome == Outcome::Timeout { "upstream_timeout" } else { "upstream_incomplete" };
-            self.queue.push_back(error_event(what, code, mid_event));
-            self.settle(outcome);
+            return self.settle(Outcome::Ok);
         }
-        match self.queue.pop_front() {
-            Some(bytes) => Poll::Ready(Some(Ok(bytes))),
-            None => Poll::Ready(None),
-        }
+        let code = if outcome == Outcome::Timeout { "upstream_timeout" } else { "upstream_incomplete" };
+        self.queue.push_back(error_event(what, code, mid_event));
+        self.settle(outcome);
     }
 
     /// Writes down what was seen; once.
