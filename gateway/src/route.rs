@@ -1,5 +1,6 @@
 //! The leaf of the stack, one screen: who asks → what → read → parse → plan → dispatch → respond.
 
+use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -144,18 +145,35 @@ fn respond(record: &Record, answer: Answer) -> Response<Body> {
     headers.insert(MODEL, served.model_header.clone());
     headers.insert(REASON, HeaderValue::from_static(reason.as_str()));
     headers.insert(ATTEMPTS, HeaderValue::from(attempts));
+    let mut figures = Figures(BytesMut::with_capacity(64));
     if let Some(scores) = decision.and_then(|d| d.scores) {
         let (domain, confidence) = scores.top();
         headers.insert(DOMAIN, snapshot.domain_headers[domain].clone());
-        headers.insert(CONFIDENCE, text(format!("{confidence:.3}")));
+        let thousandths = (confidence * 1e3).round() as u32;
+        headers.insert(
+            CONFIDENCE,
+            figures.header(format_args!("{}.{:03}", thousandths / 1000, thousandths % 1000)),
+        );
     }
     if let Some(cost) = bill.and_then(|b| b.cost) {
-        headers.insert(COST, text(cost.to_string()));
+        headers.insert(COST, figures.header(format_args!("{cost}")));
     }
     if let Some(saved) = bill.and_then(|b| b.saved()) {
-        headers.insert(SAVED, text(saved.to_string()));
+        headers.insert(SAVED, figures.header(format_args!("{saved}")));
     }
     response
+}
+
+/// Headers that are written anew for each answer, in one buffer.
+struct Figures(BytesMut);
+
+impl Figures {
+    fn header(&mut self, figure: fmt::Arguments<'_>) -> HeaderValue {
+        // a buffer in memory takes everything
+        let _ = self.0.write_fmt(figure);
+        let bytes = self.0.split().freeze();
+        HeaderValue::from_maybe_shared(bytes).unwrap_or_else(|_| HeaderValue::from_static("-"))
+    }
 }
 
 const DECISION: HeaderName = HeaderName::from_static("x-mixgate-decision");
@@ -167,10 +185,6 @@ const DOMAIN: HeaderName = HeaderName::from_static("x-mixgate-domain");
 const CONFIDENCE: HeaderName = HeaderName::from_static("x-mixgate-confidence");
 const COST: HeaderName = HeaderName::from_static("x-mixgate-cost-usd");
 const SAVED: HeaderName = HeaderName::from_static("x-mixgate-saved-usd");
-
-fn text(value: String) -> HeaderValue {
-    HeaderValue::try_from(value).unwrap_or_else(|_| HeaderValue::from_static("-"))
-}
 
 fn json(bytes: Vec<u8>) -> Response<Body> {
     let mut response = Response::new(Body::full(bytes));
