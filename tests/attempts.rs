@@ -94,6 +94,17 @@ async fn a_connection_that_died_in_the_pool_is_repeated_once_and_counted() {
 }
 
 #[tokio::test]
+async fn a_reused_connection_that_breaks_late_is_not_repeated() {
+    let late = vec![Step::Sleep(Duration::from_millis(1100)), Step::Close];
+    let coder = Upstream::scripts(vec![json_steps(200, ANSWER), late]).await;
+    let (rig, large) = before_large(coder.addr(), "").await;
+    rig.chat(&chat("coder", "hello")).await;
+    let reply = rig.chat(&chat("coder", "hello")).await;
+    assert_eq!(attempts(&rig.record_of(&reply).await)[0], ("coder", "reset", None));
+    assert_eq!((coder.requests().len(), large.requests()), (2, 1), "it may have been worked on");
+}
+
+#[tokio::test]
 async fn an_idle_connection_is_kept_until_its_server_closes_it() {
     let open = Model::honest().await;
     let closing = Upstream::script([json_steps(200, ANSWER), vec![Step::Close]].concat()).await;

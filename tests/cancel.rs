@@ -47,7 +47,8 @@ async fn before_the_first_token_and_in_a_body_that_is_held() {
         upstream.next_request().await;
         drop(client);
         within(AT_ONCE, "the upstream to be left", upstream.next_closed()).await;
-        closed(&rig).await;
+        let record = closed(&rig).await;
+        assert!(record["cost_usd"].as_f64() > Some(0.0), "the prompt was read, so it is paid for: {record}");
     }
 }
 

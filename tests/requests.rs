@@ -1,7 +1,10 @@
 //! Bad input, each with a clear error of all four fields.
 
 use std::fmt::Write;
-use testkit::{Client, Reply, Upstream, get, json as json_steps};
+use std::time::Duration;
+use testkit::{Client, PATIENCE, Reply, Upstream, get, json as json_steps, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::harness::{
     ANSWER, CHAT, Json, Model, Rig, Setup, chat, error_code, error_of, json, message, post_over_http2,
@@ -418,4 +421,58 @@ async fn one_model_is_found_by_its_id_with_slashes_too() {
         assert_eq!((reply.status, error_code(&reply).as_str()), (404, "model_not_found"), "{path}");
         assert!(message(&reply).contains(near), "{}", reply.text());
     }
+}
+
+#[tokio::test]
+async fn empty_lines_before_a_request_are_skipped() {
+    let (_model, rig) = rig().await;
+    let mut client = Client::connect(rig.addr()).await;
+    for _ in 0..2 {
+        client.send("\r\n\r\n\r\nGET /health HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert_eq!(client.reply().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn an_early_answer_reaches_a_client_that_still_sends() {
+    let (model, rig) = rig().await;
+    let mut client = Client::connect(rig.addr()).await;
+    client.send(head("content-length: 4194304\r\n")).await;
+    client.send(vec![b'x'; 4 << 20]).await;
+    let reply = client.reply().await;
+    assert_eq!((reply.status, error_code(&reply).as_str()), (413, "request_body_too_large"));
+    assert_eq!(model.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_only_trickles_is_given_up() {
+    let model = Model::honest().await;
+    let rig = Setup::new().large(model.addr, "").server("body_timeout: 300ms").start().await;
+    let mut client = Client::connect(rig.addr()).await;
+    client.send(head("content-length: 1000\r\n")).await;
+    let reply = within(PATIENCE, "the end of patience", async {
+        loop {
+            client.send("{").await;
+            tokio::select! {
+                reply = client.reply() => return reply,
+                () = tokio::time::sleep(Duration::from_millis(50)) => {}
+            }
+        }
+    })
+    .await;
+    assert_eq!((reply.status, error_code(&reply).as_str()), (408, "request_timeout"));
+    assert_eq!(model.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_is_let_go_of() {
+    let (_model, rig) = rig().await;
+    let silent = async |said: &str| {
+        let mut stream = TcpStream::connect(rig.addr()).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        // the head timeout is ten seconds
+        within(PATIENCE * 3, "its end", stream.read_to_end(&mut Vec::new())).await
+    };
+    let (nothing, half_a_preface) = tokio::join!(silent(""), silent("PRI * HT"));
+    assert_eq!((nothing.unwrap(), half_a_preface.unwrap()), (0, 0));
 }

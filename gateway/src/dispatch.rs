@@ -214,17 +214,29 @@ async fn attempt_one(
         stream: streams(errand).then(|| watcher(record, errand, expert)),
         deadline: (Instant::now() + expert.timeouts.first_token).min(total_at),
     };
+    let begun = status.is_success().then(|| Begun { record, expert, prompt: errand.ask.tokens_estimated });
     let probed = match probe(answered, expert.provider, expected).await {
         Ok(probed) => probed,
-        Err(bad) => {
-            if status.is_success() {
-                let begun = Usage::estimate(errand.ask.tokens_estimated, 0, 0);
-                record.facts().retried.push((expert.index, begun));
-            }
-            return Tried::Missed(bad_miss(expert, status, bad));
-        }
+        Err(bad) => return Tried::Missed(bad_miss(expert, status, bad)),
     };
+    // from here on its relay, or its bill, writes down what it used
+    std::mem::forget(begun);
     commit(record, errand, expert, held, attempt, total_at, probed)
+}
+
+/// An answer that has begun with a good status is paid for, whether or not it is used: thrown away, or left by the
+/// client before the commit, it is written down.
+struct Begun<'r> {
+    record: &'r Record,
+    expert: &'r Expert,
+    prompt: u64,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        let paid = Usage::estimate(self.prompt, 0, 0);
+        self.record.facts().retried.push((self.expert.index, paid));
+    }
 }
 
 fn streams(errand: &Errand<'_>) -> bool {

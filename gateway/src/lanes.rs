@@ -63,6 +63,8 @@ impl Lanes {
             let serve = move || {
                 HERE.set(index);
                 runtime.block_on(stop.cancelled());
+                // a name that is just being looked up is not waited for
+                runtime.shutdown_background();
             };
             lanes.threads.push(std::thread::Builder::new().name(format!("lane-{index}")).spawn(serve)?);
         }

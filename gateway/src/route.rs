@@ -25,6 +25,9 @@ use crate::plan::{Plan, Wish, plan};
 use crate::record::{Outcome, Record};
 use crate::state::{Snapshot, State};
 
+/// Bytes a second that a body must come with, after a pause's grace.
+const SLOWEST: u64 = 4 * 1024;
+
 /// Bytes of the client's `model` that a record keeps.
 const MAX_SHOWN: usize = 100;
 
@@ -224,10 +227,12 @@ async fn read(
         return Err(Failure::BodyTooLarge(limit));
     }
     let mut held = Held { state, permit: None };
+    let begun = Instant::now();
+    let pause = snapshot.config.server.body_timeout.0;
     let mut whole: Option<Bytes> = None;
     let mut all = BytesMut::new();
     while !body.is_end_stream() {
-        let frame = match timeout(snapshot.config.server.body_timeout.0, body.frame()).await {
+        let frame = match timeout(pause, body.frame()).await {
             Err(_) => return Err(Failure::RequestTimeout),
             Ok(None) => break,
             Ok(Some(Err(_))) => return Err(Failure::BadRequest("its body broke off")),
@@ -247,6 +252,9 @@ async fn read(
         let length = all.len() + whole.as_ref().map_or(0, Bytes::len);
         if length as u64 > limit {
             return Err(Failure::BodyTooLarge(limit));
+        }
+        if begun.elapsed() > pause + Duration::from_secs(length as u64 / SLOWEST) {
+            return Err(Failure::RequestTimeout);
         }
         held.grow_to(length)?;
     }

@@ -11,8 +11,10 @@ use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
@@ -25,6 +27,12 @@ use crate::wire::{self, Watcher};
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest head.
 const MAX_HEAD: usize = 64 * 1024;
+/// Between two looks at what hyper has no timer for: silence before the first byte, a client that takes nothing.
+const LOOK: Duration = Duration::from_secs(10);
+/// A client that takes nothing for this long is gone, whatever it says.
+const BLOCKED: Duration = Duration::from_secs(120);
+/// A client that still sends while its last answer goes out has this long to read it.
+const LINGER: Duration = Duration::from_secs(1);
 /// After the client closed its side: time to flush what is ready.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 /// Streams at once on an HTTP/2 connection.
@@ -79,7 +87,7 @@ pub async fn serve<S>(
             Err(error) => {
                 // out of descriptors, most likely: the others go on, and this passes
                 tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                sleep(Duration::from_millis(50)).await;
             }
         }
     }
@@ -137,21 +145,29 @@ async fn one_connection<S>(
             return;
         }
     };
-    state.meter.connections.inc();
+    let _open = Open::new(&state.meter.connections);
     let (io, watcher) = wire::watched(stream);
     let service = per_request(service, watcher.clone());
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
+    let mut look = std::pin::pin!(sleep(LOOK));
     loop {
         tokio::select! {
             result = connection.as_mut() => {
                 if let Err(error) = result {
                     tracing::debug!(error = &*error, "a client's connection ended");
                 }
+                let _ = timeout(LINGER, watcher.linger()).await;
                 break;
             }
             () = watcher.closed() => {
-                let _ = tokio::time::timeout(LAST_WORDS, connection.as_mut()).await;
+                let _ = timeout(LAST_WORDS, connection.as_mut()).await;
                 break;
+            }
+            () = look.as_mut() => {
+                if !watcher.has_begun() || watcher.blocked_for() > BLOCKED {
+                    break;
+                }
+                look.as_mut().reset(Instant::now() + LOOK);
             }
             () = state.draining.cancelled(), if !lasting => {
                 lasting = true;
@@ -160,7 +176,22 @@ async fn one_connection<S>(
             () = state.halt.cancelled() => break,
         }
     }
-    state.meter.connections.dec();
+}
+
+/// Counts a connection while it is open.
+struct Open<'m>(&'m IntGauge);
+
+impl<'m> Open<'m> {
+    fn new(gauge: &'m IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// hyper's service of a connection: after each answer's head the next bytes may begin a new request.

@@ -8,8 +8,10 @@
 
 use std::io::{self, Read};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
 
 use memchr::{memchr_iter, memmem};
 use socket2::SockRef;
@@ -21,8 +23,12 @@ const MAX_HEAD: usize = 64 * 1024;
 /// What hyper reads in place of the rest of a head that must be refused: its parser waits for the end of the head,
 /// and takes NUL nowhere in it.
 const SPOILED: &[u8] = b"\0\r\n\r\n";
+/// What an HTTP/2 connection begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes that are read at once where a head is awaited: room is zeroed before it is read into, and most requests fit.
 const HEAD_READ: usize = 4096;
+/// Bytes that are forgotten at once.
+const LINGER_READ: usize = 16 * 1024;
 /// Bytes behind a message that are taken from the socket before its answer has begun.
 const AHEAD: usize = 4096;
 
@@ -35,6 +41,7 @@ pub struct Wire {
     head: Vec<u8>,
     ahead: Vec<u8>,
     spoiled: &'static [u8],
+    blocked: bool,
 }
 
 /// What is known of a connection beside hyper.
@@ -44,9 +51,15 @@ pub struct Watcher {
     gate: Arc<Gate>,
 }
 
-/// Whether the next message may begin.
+/// What is said between the two: above all whether the next message may begin.
 #[derive(Debug, Default)]
-struct Gate(Mutex<Next>);
+struct Gate {
+    next: Mutex<Next>,
+    /// It is known which HTTP is spoken.
+    begun: AtomicBool,
+    /// Since when the client takes nothing.
+    blocked: Mutex<Option<Instant>>,
+}
 
 #[derive(Debug, Default)]
 struct Next {
@@ -70,7 +83,15 @@ pub fn watched(stream: TcpStream) -> (Wire, Watcher) {
     let stream = Arc::new(stream);
     let gate = Arc::new(Gate::default());
     let watcher = Watcher { stream: Arc::clone(&stream), gate: Arc::clone(&gate) };
-    let wire = Wire { stream, gate, stage: Stage::Head, head: Vec::new(), ahead: Vec::new(), spoiled: &[] };
+    let wire = Wire {
+        stream,
+        gate,
+        stage: Stage::Head,
+        head: Vec::new(),
+        ahead: Vec::new(),
+        spoiled: &[],
+        blocked: false,
+    };
     (wire, watcher)
 }
 
@@ -81,8 +102,31 @@ impl Watcher {
             match self.stream.ready(Interest::READABLE).await {
                 Ok(ready) if ready.is_read_closed() => return,
                 // bytes that hyper has not taken: more of a pipeline, looked at again in a moment
-                Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(25)).await,
+                Ok(_) => tokio::time::sleep(Duration::from_millis(25)).await,
                 Err(_) => return,
+            }
+        }
+    }
+
+    /// It is known which HTTP the client speaks; from there on hyper's timers watch.
+    pub fn has_begun(&self) -> bool {
+        self.gate.begun.load(Ordering::Relaxed)
+    }
+
+    /// How long the client has taken nothing of what is to be written.
+    pub fn blocked_for(&self) -> Duration {
+        let since = *self.gate.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Reads and forgets what still comes: a socket that is closed with bytes unread takes its last answer back.
+    pub async fn linger(&self) {
+        let mut forgotten = vec![0; LINGER_READ];
+        while self.stream.readable().await.is_ok() {
+            match self.stream.try_read(&mut forgotten) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
             }
         }
     }
@@ -98,8 +142,8 @@ impl Watcher {
 }
 
 impl Gate {
-    fn next(&self) -> std::sync::MutexGuard<'_, Next> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn next(&self) -> MutexGuard<'_, Next> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Passes once it is open, and closes it again.
@@ -175,6 +219,14 @@ impl Wire {
         if self.gate.wait(cx) { Poll::Pending } else { Poll::Ready(Ok(false)) }
     }
 
+    fn note_blocked(&mut self, blocked: bool) {
+        if self.blocked != blocked {
+            self.blocked = blocked;
+            let since = blocked.then(Instant::now);
+            *self.gate.blocked.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        }
+    }
+
     /// How many of these bytes belong to the message at hand; `None`: its head must be refused.
     fn judge(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut judged = 0;
@@ -195,16 +247,21 @@ impl Wire {
     fn judge_head(&mut self, bytes: &[u8]) -> Option<usize> {
         let before = self.head.len();
         self.head.extend_from_slice(bytes);
-        if self.head.starts_with(b"PRI * HTTP/2.0") {
+        if !PREFACE.starts_with(&self.head) {
+            self.gate.begun.store(true, Ordering::Relaxed);
+        }
+        if self.head.starts_with(PREFACE) {
             self.stage = Stage::Free;
             return Some(0);
         }
-        let Some(end) = end_of_head(&self.head, before.saturating_sub(3)) else {
+        // empty lines before a request are skipped, as hyper does
+        let empty = self.head.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+        let Some(end) = end_of_head(&self.head, empty.max(before.saturating_sub(3))) else {
             // too long a one is hyper's to refuse
             if self.head.len() > MAX_HEAD {
                 self.stage = Stage::Free;
             }
-            return (!has_bare_lf(&self.head)).then_some(bytes.len());
+            return (!has_bare_lf(&self.head, before)).then_some(bytes.len());
         };
         self.stage = stage_behind(&self.head[..end])?;
         self.head.clear();
@@ -248,15 +305,22 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.stream.poll_write_ready(cx))?;
+            let Poll::Ready(ready) = self.stream.poll_write_ready(cx) else {
+                self.note_blocked(true);
+                return Poll::Pending;
+            };
+            ready?;
             match self.stream.try_write_vectored(slices) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
+                done => {
+                    self.note_blocked(false);
+                    return Poll::Ready(done);
+                }
             }
         }
     }
@@ -287,13 +351,14 @@ fn end_of_head(head: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-fn has_bare_lf(head: &[u8]) -> bool {
-    memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r')
+/// Whether an LF without its CR stands at or behind `from`.
+fn has_bare_lf(head: &[u8], from: usize) -> bool {
+    memchr_iter(b'\n', &head[from..]).any(|at| from + at == 0 || head[from + at - 1] != b'\r')
 }
 
 /// What stands behind this head; `None` where two readers could see different things.
 fn stage_behind(head: &[u8]) -> Option<Stage> {
-    if has_bare_lf(head) {
+    if has_bare_lf(head, 0) {
         return None;
     }
     let value_of = |name: &[u8]| {

@@ -19,8 +19,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::coop::unconstrained;
 
 use crate::expert::endpoint::Endpoint;
+
+/// Most bytes that are read at once, and the longest head.
+const MAX_READ: usize = 64 * 1024;
 
 /// One HTTP/1.1 connection.
 pub(super) struct Link {
@@ -35,7 +39,8 @@ impl Link {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
+        let mut builder = http1::Builder::new();
+        let (sender, connection) = builder.max_buf_size(MAX_READ).handshake(TokioIo::new(stream)).await?;
         Ok(Self { sender, work: Some(Box::pin(connection)) })
     }
 
@@ -44,7 +49,8 @@ impl Link {
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> hyper::Result<Response<Incoming>> {
-        let mut answer = pin!(self.sender.send_request(request));
+        // without a budget: a task that has spent its own would be told to come back, and nobody wakes it
+        let mut answer = pin!(unconstrained(self.sender.send_request(request)));
         poll_fn(|cx| {
             work(&mut self.work, cx);
             answer.as_mut().poll(&mut nobody())

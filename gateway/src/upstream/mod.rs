@@ -9,6 +9,7 @@ mod link;
 mod pool;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, response};
@@ -25,6 +26,9 @@ use link::Link;
 
 pub use link::Coming;
 pub use pool::Pool;
+
+/// A reused connection that ends this soon had died before: who ends it later has begun to work on the request.
+const SOON: Duration = Duration::from_secs(1);
 
 /// An answer whose head has come.
 #[derive(Debug)]
@@ -89,9 +93,12 @@ impl Connector {
         let mut repeated = false;
         let within = |limit| (Deadline::now() + limit).min(total_at);
         if let Some(link) = endpoint.pool.take() {
+            let sent = Deadline::now();
             match exchange(endpoint, link, request(), within(limits.headers)).await {
                 Ok((head, body)) => return Ok(Answered { head, body, repeated }),
-                Err(Lost::Broken(error)) if died_in_the_pool(&error) => repeated = true,
+                Err(Lost::Broken(error)) if died_in_the_pool(&error) && sent.elapsed() < SOON => {
+                    repeated = true;
+                }
                 Err(lost) => return Err(lost.into()),
             }
         }
