@@ -4,13 +4,13 @@
 //! Constraints are asked again before every attempt. What the client caused (a 4xx) passes through at once; what
 //! the operator caused (a wrong key, an unknown model) and what the upstream caused means the next candidate.
 
+mod miss;
+mod through;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
-use http_body_util::Full;
+use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
 use crate::api::Dialect;
@@ -21,16 +21,15 @@ use crate::error::Failure;
 use crate::expert::endpoint::Endpoint;
 use crate::expert::pick::pick;
 use crate::expert::{Expert, Lease};
-use crate::layer::request_id::X_REQUEST_ID;
-use crate::probe::{Bad, Expected, Probed, probe};
+use crate::probe::{Expected, Probed, probe};
 use crate::record::{Attempt, Outcome, Reason, Record};
 use crate::relay::{Attempted, Clocks, Held, Parts, Relay, Watched};
 use crate::settle::{self, Bill};
 use crate::state::State;
 use crate::tail::Tail;
-use crate::upstream::NoHead;
 use crate::usage::Usage;
 use crate::watch::{Edits, Watch, model_in_json};
+use miss::Miss;
 
 /// Endpoints of one expert that a request may try.
 const ENDPOINTS_PER_EXPERT: usize = 2;
@@ -71,16 +70,6 @@ pub struct Answer {
     pub reason: Reason,
     /// Its price, where the answer was held whole.
     pub bill: Option<Bill>,
-}
-
-/// How an attempt failed, and what is to be told if nobody does better.
-#[derive(Debug)]
-struct Miss {
-    outcome: &'static str,
-    status: Option<u16>,
-    failure: Failure,
-    /// Another endpoint of the same expert may do better.
-    elsewhere: bool,
 }
 
 enum Tried {
@@ -200,10 +189,10 @@ async fn attempt_one(
     let held = Held { lease, busy: endpoint.busy() };
     let total_at = attempt.started + expert.timeouts.total;
     let total_at = errand.deadline.map_or(total_at, |d| d.min(total_at));
-    let make = || request(errand, expert, endpoint);
+    let make = || through::request(errand, expert, endpoint);
     let answered = match state.connector.send(endpoint, make, &expert.timeouts, total_at).await {
         Ok(answered) => answered,
-        Err(no_head) => return Tried::Missed(no_head_miss(expert, no_head)),
+        Err(no_head) => return Tried::Missed(miss::no_head(expert, no_head)),
     };
     if answered.repeated {
         state.meter.stale_connections.with_label_values(&[&*expert.name]).inc();
@@ -217,7 +206,7 @@ async fn attempt_one(
     let begun = status.is_success().then(|| Begun { record, expert, prompt: errand.ask.tokens_estimated });
     let probed = match probe(answered, expert.provider, expected).await {
         Ok(probed) => probed,
-        Err(bad) => return Tried::Missed(bad_miss(expert, status, bad)),
+        Err(bad) => return Tried::Missed(miss::bad(expert, status, bad)),
     };
     // from here on its relay, or its bill, writes down what it used
     std::mem::forget(begun);
@@ -251,59 +240,6 @@ fn watcher(record: &Record, errand: &Errand<'_>, expert: &Expert) -> Watch {
     Watch::new(expert.provider, errand.ask.choices, edits)
 }
 
-fn request(errand: &Errand<'_>, expert: &Expert, endpoint: &Endpoint) -> Request<Full<Bytes>> {
-    let usage = errand.dialect != Dialect::Embeddings;
-    let mut request = Request::new(Full::new(errand.ask.rewrite(errand.body, &expert.model, usage)));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = endpoint.paths[errand.dialect.index()].clone();
-    let headers = request.headers_mut();
-    headers.reserve(12);
-    headers.insert(HOST, endpoint.host_header.clone());
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("mixgate/", env!("CARGO_PKG_VERSION"))));
-    let accept = if streams(errand) { "text/event-stream" } else { "application/json" };
-    headers.insert(ACCEPT, HeaderValue::from_static(accept));
-    if let Some((name, key)) = &expert.authorization {
-        headers.insert(name.clone(), key.clone());
-    }
-    for name in PASSED_UP {
-        if let Some(value) = errand.headers.get(&name) {
-            headers.insert(name, value.clone());
-        }
-    }
-    if let Some(id) = errand.headers.get(X_REQUEST_ID).filter(|id| is_uuid(id.as_bytes())) {
-        headers.insert(X_REQUEST_ID, id.clone());
-    }
-    request
-}
-
-/// Some model servers (llama.cpp's Python server among them) answer 400 to a request id of another form.
-fn is_uuid(id: &[u8]) -> bool {
-    let dash = |at: usize| matches!(at, 8 | 13 | 18 | 23);
-    id.len() == 36
-        && id.iter().enumerate().all(|(at, b)| if dash(at) { *b == b'-' } else { b.is_ascii_hexdigit() })
-}
-
-/// Headers of the client that an upstream may see.
-const PASSED_UP: [HeaderName; 2] =
-    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
-
-/// Headers of an upstream that the client may see, besides those that begin with one of [`PREFIXES`].
-const PASSED_DOWN: [&str; 5] =
-    ["content-type", "cache-control", "retry-after", "retry-after-ms", "x-should-retry"];
-const PREFIXES: [&str; 2] = ["x-ratelimit-", "openai-"];
-
-/// Headers of an answer, the gateway's own and hyper's included, for which there is room from the start.
-const ROOM: usize = 20;
-
-fn passed_down(headers: &HeaderMap) -> HeaderMap {
-    let may = |name: &str| PASSED_DOWN.contains(&name) || PREFIXES.iter().any(|p| name.starts_with(p));
-    let mut passed = HeaderMap::with_capacity(ROOM);
-    passed.extend(headers.iter().filter(|(name, _)| may(name.as_str())).map(|(n, v)| (n.clone(), v.clone())));
-    passed
-}
-
 fn commit(
     record: &Arc<Record>,
     errand: &Errand<'_>,
@@ -317,7 +253,7 @@ fn commit(
     let clocks = |stream: bool| Clocks::new(expert.timeouts.idle, total_at, stream.then_some(keep_alive));
     let prompt_tokens = errand.ask.tokens_estimated;
     let (head, body, bill) = match probed {
-        Probed::Refused { head, body } => match refusal(expert, head, body) {
+        Probed::Refused { head, body } => match miss::refusal(expert, head, body) {
             Ok((head, body)) => {
                 record.facts().outcome = Some(Outcome::ClientError);
                 note(record, attempt, "client_error", Some(head.status.as_u16()));
@@ -359,7 +295,7 @@ fn commit(
     if let Some(entry) = record.facts().attempts.get_mut(attempt.index) {
         entry.status = Some(head.status.as_u16());
     }
-    let headers = passed_down(&head.headers);
+    let headers = through::passed_down(&head.headers);
     let answer =
         Answer { status: head.status, headers, body, expert: expert.index, reason: Reason::Routed, bill };
     Tried::Answered(Box::new(answer))
@@ -374,83 +310,4 @@ fn renamed(record: &Record, errand: &Errand<'_>, body: Bytes) -> Bytes {
     let mut bytes = body.to_vec();
     bytes.splice(at, serde_json::to_vec(&errand.ask.model).unwrap_or_default());
     Bytes::from(bytes)
-}
-
-/// A refusal that the client caused passes; any other means the next candidate.
-fn refusal(
-    expert: &Expert,
-    head: http::response::Parts,
-    body: Bytes,
-) -> Result<(http::response::Parts, Bytes), Miss> {
-    let status = head.status.as_u16();
-    let miss = |outcome, failure, elsewhere| Miss { outcome, status: Some(status), failure, elsewhere };
-    let upstream = |what: String| Failure::UpstreamError { expert: expert.name.to_string(), what };
-    match status {
-        401 | 403 => {
-            Err(miss("auth_error", upstream("it does not accept the gateway's key".to_owned()), false))
-        }
-        429 => Err(miss("rate_limited", Failure::RateLimited(retry_after(&head.headers)), true)),
-        400 | 404 if expert.provider.is_unknown_model(&body) => Err(miss(
-            "unknown_model",
-            upstream(format!("it does not know the model {}", expert.model)),
-            false,
-        )),
-        404 if !body.trim_ascii_start().starts_with(b"{") => {
-            Err(miss("not_found", upstream("its address has no such path".to_owned()), false))
-        }
-        408 | 425 | 500..=599 => {
-            Err(miss("server_error", upstream(format!("it answered with status {status}")), true))
-        }
-        400..=499 => Ok((head, body)),
-        _ => Err(miss(
-            "malformed",
-            upstream(format!("it answered with status {status}, which has no meaning here")),
-            false,
-        )),
-    }
-}
-
-/// Seconds of `retry-after`, at most a minute; a date is not worth parsing for this.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds.min(60)))
-}
-
-fn no_head_miss(expert: &Expert, no_head: NoHead) -> Miss {
-    let upstream = |what: String| Failure::UpstreamError { expert: expert.name.to_string(), what };
-    let (outcome, failure) = match no_head {
-        NoHead::Connect(why) => {
-            tracing::debug!(expert = %expert.name, why, "no connection");
-            ("connect_error", upstream("no connection could be made".to_owned()))
-        }
-        NoHead::Broken(why) => {
-            tracing::debug!(expert = %expert.name, why, "the connection broke");
-            ("reset", upstream("the connection broke before its answer".to_owned()))
-        }
-        NoHead::ConnectTimeout => return late(expert, "no connection was made in time"),
-        NoHead::HeadersTimeout => return late(expert, "its answer did not begin in time"),
-    };
-    Miss { outcome, status: None, failure, elsewhere: true }
-}
-
-fn late(expert: &Expert, what: &str) -> Miss {
-    let failure = Failure::UpstreamTimeout { expert: expert.name.to_string(), what: what.to_owned() };
-    Miss { outcome: "timeout", status: None, failure, elsewhere: true }
-}
-
-fn bad_miss(expert: &Expert, status: StatusCode, bad: Bad) -> Miss {
-    let upstream = |what: String| Failure::UpstreamError { expert: expert.name.to_string(), what };
-    let status = Some(status.as_u16());
-    match bad {
-        Bad::Late => Miss { status, ..late(expert, "its first word did not come in time") },
-        Bad::Cut => Miss {
-            outcome: "reset",
-            status,
-            failure: upstream("its answer broke off".to_owned()),
-            elsewhere: true,
-        },
-        Bad::Malformed(what) => {
-            Miss { outcome: "malformed", status, failure: upstream(what), elsewhere: true }
-        }
-    }
 }

@@ -6,6 +6,8 @@
 //! and by others in another: such a head is spoiled on its way in, so that hyper refuses it with a 400 and closes.
 //! So that no head slips by behind another, bytes behind a message are kept until its answer has begun.
 
+mod head;
+
 use std::io::{self, Read};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,10 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use memchr::{memchr_iter, memmem};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+
+use head::{Stage, end_of_head, has_bare_lf, stage_behind};
 
 /// Longest head that is looked at; hyper's own limit ends longer ones.
 const MAX_HEAD: usize = 64 * 1024;
@@ -65,17 +68,6 @@ struct Gate {
 struct Next {
     open: bool,
     waiting: Option<Waker>,
-}
-
-/// What the next byte belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// A head.
-    Head,
-    /// A body of which this much is to come; 0: the message is whole.
-    Body(u64),
-    /// HTTP/2, or a chunked body, behind which the connection ends: all of it passes.
-    Free,
 }
 
 /// Splits a connection into what hyper reads and what watches it.
@@ -338,69 +330,6 @@ impl AsyncWrite for Wire {
         match socket.shutdown(std::net::Shutdown::Write) {
             Err(error) if error.kind() != io::ErrorKind::NotConnected => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(())),
-        }
-    }
-}
-
-fn end_of_head(head: &[u8], from: usize) -> Option<usize> {
-    let crlf = memmem::find(&head[from..], b"\r\n\r\n").map(|at| from + at + 4);
-    let bare = memmem::find(&head[from..], b"\n\n").map(|at| from + at + 2);
-    match (crlf, bare) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
-
-/// Whether an LF without its CR stands at or behind `from`.
-fn has_bare_lf(head: &[u8], from: usize) -> bool {
-    memchr_iter(b'\n', &head[from..]).any(|at| from + at == 0 || head[from + at - 1] != b'\r')
-}
-
-/// What stands behind this head; `None` where two readers could see different things.
-fn stage_behind(head: &[u8]) -> Option<Stage> {
-    if has_bare_lf(head, 0) {
-        return None;
-    }
-    let value_of = |name: &[u8]| {
-        let mut lines = head.split(|b| *b == b'\n').filter_map(move |line| {
-            let (key, value) = line.split_at_checked(name.len())?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
-        });
-        (lines.next(), lines.next().is_some())
-    };
-    match (value_of(b"content-length:"), value_of(b"transfer-encoding:")) {
-        ((None, _), (None, _)) => Some(Stage::Body(0)),
-        ((None, _), (Some(_), _)) => Some(Stage::Free),
-        ((Some(length), false), (None, _)) => std::str::from_utf8(length).ok()?.parse().ok().map(Stage::Body),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn heads_that_two_readers_read_differently_are_refused() {
-        for head in [
-            "POST / HTTP/1.1\nhost: a\n\n",
-            "POST / HTTP/1.1\r\nhost: a\nx: y\r\n\r\n",
-            "POST / HTTP/1.1\r\nContent-Length: 3\r\ntransfer-encoding: chunked\r\n\r\n",
-            "POST / HTTP/1.1\r\ncontent-length: 3\r\ncontent-length: 3\r\n\r\n",
-            "POST / HTTP/1.1\r\ncontent-length: 3, 3\r\n\r\n",
-        ] {
-            assert_eq!(stage_behind(head.as_bytes()), None, "{head}");
-        }
-    }
-
-    #[test]
-    fn of_others_it_is_known_what_follows() {
-        for (head, stage) in [
-            ("GET / HTTP/1.1\r\nhost: a\r\n\r\n", Stage::Body(0)),
-            ("POST / HTTP/1.1\r\nCONTENT-length:  12 \r\n\r\n", Stage::Body(12)),
-            ("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", Stage::Free),
-        ] {
-            assert_eq!(stage_behind(head.as_bytes()), Some(stage), "{head}");
         }
     }
 }
