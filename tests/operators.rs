@@ -296,9 +296,13 @@ async fn every_request_is_a_line_with_all_its_fields_and_none_of_its_text() {
     for body in &bodies {
         ids.push(served.chat(body).await.header("x-request-id").unwrap().to_owned());
     }
+    let shown = get(served.admin, "/api/decisions").await;
     served.process.signal("TERM");
     assert_eq!(served.process.ended().await, Some(0));
     let text = served.process.out.text();
+    let mut shown = json(&shown.body)["decisions"].as_array().unwrap().clone();
+    shown.reverse();
+    assert_eq!(shown, text.lines().map(|line| json(line.as_bytes())).collect::<Vec<_>>());
     let records: Vec<Json> = text.lines().map(|line| json(line.as_bytes())).collect();
     assert_eq!(records.iter().map(|r| r["request_id"].as_str().unwrap()).collect::<Vec<_>>(), ids);
     for record in &records[..2] {

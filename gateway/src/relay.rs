@@ -17,7 +17,7 @@ use crate::body::Cut;
 use crate::error;
 use crate::expert::Lease;
 use crate::expert::endpoint::Busy;
-use crate::record::{Outcome, Record};
+use crate::record::{self, Outcome, Record};
 use crate::tail::Tail;
 use crate::upstream::Coming;
 use crate::usage::Usage;
@@ -288,7 +288,7 @@ impl Relay {
         }
         facts.usage = Some(self.watched.usage(self.prompt_tokens));
         if let Some(attempt) = facts.attempts.get_mut(self.attempt.index) {
-            attempt.millis = self.attempt.started.elapsed().as_secs_f64() * 1e3;
+            attempt.millis = record::millis(self.attempt.started.elapsed());
             attempt.outcome = match outcome {
                 Outcome::Ok => "ok",
                 Outcome::Timeout => "timeout",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::meter::{ExpertMeter, Meter};
 use crate::price::MicroUsd;
-use crate::record::{Facts, Finished, Outcome, Record};
+use crate::record::{Facts, Finished, Outcome, Record, millis};
 use crate::state::{Snapshot, State};
 use crate::usage::Usage;
 
@@ -126,7 +126,6 @@ fn per_token(total: Duration, first: Option<Duration>, tokens: u64, streaming: b
 fn finished(record: &Record, facts: Facts, outcome: Outcome, total: Duration, bill: Bill) -> Finished {
     let snapshot = &record.snapshot;
     let chosen = facts.served.or(facts.decision.as_ref().and_then(|d| d.order.first().copied()));
-    let millis = |d: Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
     Finished {
         id: record.id,
         time: record.time,

@@ -112,14 +112,15 @@ fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
         .map_err(|error| Exit::Internal(format!("no runtime: {error}")))
 }
 
-/// Resolves on SIGTERM or SIGINT.
-async fn stopped() -> std::io::Result<()> {
+/// Resolves on SIGTERM or SIGINT; they are listened to from the call on.
+fn stopped() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

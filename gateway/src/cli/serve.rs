@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Exit, runtime, stopped};
@@ -31,26 +31,24 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let checked = config::load(&args.config).map_err(|faults| Exit::Input(faults.to_string()))?;
     let classifier = load_classifier(&checked.config).map_err(Exit::Input)?;
     runtime()?.block_on(async {
+        // listened to before anything is told of this process: a signal that comes early is not lost
+        let signals = || Ok::<_, std::io::Error>((stopped()?, signal(SignalKind::hangup())?));
+        let (stop, hangup) = signals().map_err(|error| Exit::Internal(format!("no signals: {error}")))?;
         let lanes = Lanes::per_core().map_err(|error| Exit::Internal(format!("no threads: {error}")))?;
         let gateway = Gateway::start(checked, Some(args.config.clone()), classifier, lanes).await;
         let gateway = gateway.map_err(|error| Exit::Input(error.to_string()))?;
         tracing::info!(data = %gateway.data, admin = %gateway.admin, config = %args.config.display(), "serving");
-        serve_until_stopped(&gateway).await
+        gateway.state.tasks.spawn(reload_on(hangup, Arc::clone(&gateway.state)));
+        stop.await;
+        if !gateway.drain().await {
+            tracing::warn!("the drain timeout passed; what still ran was cut");
+        }
+        tracing::info!("stopped");
+        Ok(())
     })
 }
 
-async fn serve_until_stopped(gateway: &Gateway) -> Result<(), Exit> {
-    gateway.state.tasks.spawn(reload_on_sighup(Arc::clone(&gateway.state)));
-    stopped().await.map_err(|error| Exit::Internal(error.to_string()))?;
-    if !gateway.drain().await {
-        tracing::warn!("the drain timeout passed; what still ran was cut");
-    }
-    tracing::info!("stopped");
-    Ok(())
-}
-
-async fn reload_on_sighup(state: Arc<State>) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+async fn reload_on(mut hangup: Signal, state: Arc<State>) {
     loop {
         tokio::select! {
             () = state.draining.cancelled() => return,

@@ -22,7 +22,7 @@ use crate::expert::endpoint::Endpoint;
 use crate::expert::pick::pick;
 use crate::expert::{Expert, Lease};
 use crate::probe::{Expected, Probed, probe};
-use crate::record::{Attempt, Outcome, Reason, Record};
+use crate::record::{self, Attempt, Outcome, Reason, Record};
 use crate::relay::{Attempted, Clocks, Held, Parts, Relay, Watched};
 use crate::settle::{self, Bill};
 use crate::state::State;
@@ -173,7 +173,7 @@ fn note(record: &Record, attempt: Attempted, outcome: &'static str, status: Opti
     if let Some(entry) = record.facts().attempts.get_mut(attempt.index) {
         entry.outcome = outcome;
         entry.status = status;
-        entry.millis = attempt.started.elapsed().as_secs_f64() * 1e3;
+        entry.millis = record::millis(attempt.started.elapsed());
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn request(errand: &Errand<'_>, expert: &Expert, endpoint: &Endpoint)
     *request.method_mut() = Method::POST;
     *request.uri_mut() = endpoint.paths[errand.dialect.index()].clone();
     let headers = request.headers_mut();
-    headers.reserve(12);
+    headers.reserve(9);
     headers.insert(HOST, endpoint.host_header.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -56,7 +56,7 @@ const PASSED_DOWN: [&str; 5] =
 const PREFIXES: [&str; 2] = ["x-ratelimit-", "openai-"];
 
 /// Headers of an answer, the gateway's own and hyper's included, for which there is room from the start.
-const ROOM: usize = 20;
+const ROOM: usize = 12;
 
 /// Those headers of an upstream's answer that the client may see.
 pub(super) fn passed_down(headers: &HeaderMap) -> HeaderMap {

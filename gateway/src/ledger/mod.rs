@@ -96,10 +96,10 @@ impl Ledger for JsonLines {
 fn write_all(mut out: Box<dyn Write + Send>, records: &Receiver<Option<Arc<Finished>>>) {
     let mut lines = Vec::with_capacity(2 * BATCH);
     while let Ok(Some(record)) = records.recv() {
-        append(&mut lines, &record);
+        record.write_line(&mut lines);
         loop {
             match records.try_recv() {
-                Ok(Some(record)) => append(&mut lines, &record),
+                Ok(Some(record)) => record.write_line(&mut lines),
                 Err(TryRecvError::Empty) => break,
                 Ok(None) | Err(TryRecvError::Disconnected) => return flush(&mut *out, &mut lines),
             }
@@ -109,17 +109,6 @@ fn write_all(mut out: Box<dyn Write + Send>, records: &Receiver<Option<Arc<Finis
         }
         flush(&mut *out, &mut lines);
         std::thread::sleep(GATHER);
-    }
-}
-
-fn append(lines: &mut Vec<u8>, record: &Finished) {
-    let before = lines.len();
-    match serde_json::to_writer(&mut *lines, record) {
-        Ok(()) => lines.push(b'\n'),
-        Err(error) => {
-            lines.truncate(before);
-            tracing::error!(%error, "a decision record could not be written");
-        }
     }
 }
 

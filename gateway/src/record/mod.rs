@@ -3,6 +3,7 @@
 
 mod decision;
 mod id;
+mod line;
 mod time;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -122,7 +123,7 @@ pub struct Attempt {
     pub outcome: &'static str,
     /// The upstream's status, where it came to one.
     pub status: Option<u16>,
-    /// How long it took.
+    /// How long it took, to the microsecond.
     pub millis: f64,
 }
 
@@ -212,6 +213,11 @@ impl Record {
     }
 }
 
+/// Milliseconds, to the microsecond.
+pub fn millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
 /// A finished request, priced; what the ledger writes and `/api/decisions` shows.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finished {
@@ -267,5 +273,5 @@ fn header_text<S: serde::Serializer>(value: &HeaderValue, serializer: S) -> Resu
 }
 
 fn rfc3339<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&Rfc3339(*time))
+    serializer.serialize_str(std::str::from_utf8(&Rfc3339(*time).text()).unwrap_or_default())
 }

@@ -6,17 +6,33 @@ use std::time::SystemTime;
 #[derive(Debug, Clone, Copy)]
 pub struct Rfc3339(pub SystemTime);
 
-impl std::fmt::Display for Rfc3339 {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Rfc3339 {
+    /// Its characters: digits put in their places, as this is written for every request.
+    pub fn text(self) -> [u8; 24] {
         let since = self.0.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let (days, rest) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
         let (year, month, day) = civil(days as i64);
-        let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-        write!(
-            out,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
-            since.subsec_millis()
-        )
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |at: usize, digits: usize, mut number: u64| {
+            for place in text[at..at + digits].iter_mut().rev() {
+                *place += (number % 10) as u8;
+                number /= 10;
+            }
+        };
+        put(0, 4, year as u64);
+        put(5, 2, month as u64);
+        put(8, 2, day as u64);
+        put(11, 2, rest / 3600);
+        put(14, 2, rest / 60 % 60);
+        put(17, 2, rest % 60);
+        put(20, 3, u64::from(since.subsec_millis()));
+        text
+    }
+}
+
+impl std::fmt::Display for Rfc3339 {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 

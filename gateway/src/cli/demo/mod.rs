@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         show.totals(&world);
         if !args.exit {
             show.invite(&world);
-            stopped().await.map_err(|e| Exit::Internal(e.to_string()))?;
+            stopped().map_err(|e| Exit::Internal(e.to_string()))?.await;
         }
         world.stop().await;
         Ok(())
