@@ -16,6 +16,7 @@ use crate::record::{Outcome, Record};
 use crate::relay::Relay;
 use crate::settle;
 use crate::state::State;
+use crate::wire::Answering;
 
 /// A response's body.
 #[derive(Debug, Default)]
@@ -23,6 +24,7 @@ pub struct Body {
     inner: Inner,
     end: Option<End>,
     permit: Option<OwnedSemaphorePermit>,
+    answering: Option<Answering>,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +78,12 @@ impl Body {
     /// Frees a place with this body.
     pub fn holding(mut self, permit: OwnedSemaphorePermit) -> Self {
         self.permit = Some(permit);
+        self
+    }
+
+    /// Keeps its connection from being idle.
+    pub fn on(mut self, answering: Answering) -> Self {
+        self.answering = Some(answering);
         self
     }
 

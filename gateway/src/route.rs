@@ -147,7 +147,8 @@ fn respond(record: &Record, answer: Answer) -> Response<Body> {
     headers.insert(EXPERT, served.name_header.clone());
     headers.insert(MODEL, served.model_header.clone());
     headers.insert(REASON, HeaderValue::from_static(reason.as_str()));
-    headers.insert(ATTEMPTS, HeaderValue::from(attempts));
+    let once = HeaderValue::from_static("1");
+    headers.insert(ATTEMPTS, if attempts == 1 { once } else { HeaderValue::from(attempts) });
     let mut figures = Figures(BytesMut::with_capacity(64));
     if let Some(scores) = decision.and_then(|d| d.scores) {
         let (domain, confidence) = scores.top();

@@ -23,12 +23,14 @@ use crate::lanes::{Lanes, Placed};
 use crate::state::State;
 use crate::wire::{self, Watcher};
 
-/// A head must be whole by then.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection's first byte must come by then, and a head be whole.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection may wait this long for its next request: longer than clients keep theirs.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Longest head.
 const MAX_HEAD: usize = 64 * 1024;
-/// Between two looks at what hyper has no timer for: silence before the first byte, a client that takes nothing.
-const LOOK: Duration = Duration::from_secs(10);
+/// Between two looks at a connection. hyper's own timer would be set and taken back for every request.
+const LOOK: Duration = Duration::from_secs(5);
 /// A client that takes nothing for this long is gone, whatever it says.
 const BLOCKED: Duration = Duration::from_secs(120);
 /// A client that still sends while its last answer goes out has this long to read it.
@@ -105,12 +107,7 @@ async fn accept(
 
 fn builder(tasks: &TaskTracker) -> auto::Builder<Tracked> {
     let mut builder = auto::Builder::new(Tracked(tasks.clone()));
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
-        .max_headers(100);
+    builder.http1().header_read_timeout(None).max_buf_size(MAX_HEAD).max_headers(100);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -150,6 +147,7 @@ async fn one_connection<S>(
     let service = per_request(service, watcher.clone());
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
     let mut look = std::pin::pin!(sleep(LOOK));
+    let mut idle_since = Instant::now();
     loop {
         tokio::select! {
             result = connection.as_mut() => {
@@ -164,10 +162,18 @@ async fn one_connection<S>(
                 break;
             }
             () = look.as_mut() => {
-                if !watcher.has_begun() || watcher.blocked_for() > BLOCKED {
+                let now = Instant::now();
+                if !watcher.is_idle() {
+                    idle_since = now;
+                }
+                let silent = !watcher.has_begun() || watcher.torn_for() >= HEAD_TIMEOUT;
+                if silent || watcher.blocked_for() > BLOCKED {
                     break;
                 }
-                look.as_mut().reset(Instant::now() + LOOK);
+                if now - idle_since > IDLE_TIMEOUT {
+                    connection.as_mut().graceful_shutdown();
+                }
+                look.as_mut().reset(now + LOOK);
             }
             () = state.draining.cancelled(), if !lasting => {
                 lasting = true;
@@ -210,14 +216,15 @@ where
         let mut service = service.clone();
         let watcher = watcher.clone();
         async move {
+            let answering = watcher.answering();
             let chunked = request.headers().contains_key(TRANSFER_ENCODING);
-            let mut response = service.call(request).await;
-            if let (true, Ok(response)) = (chunked, &mut response) {
+            let Ok(mut response) = service.call(request).await;
+            if chunked {
                 // where a chunked body ends only hyper knows: what follows it cannot be judged before
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             watcher.expect_head();
-            response
+            Ok(response.map(|body| body.on(answering)))
         }
     })
 }

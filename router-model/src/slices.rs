@@ -63,17 +63,20 @@ fn linear(input: &[f32], weight: &[f32], bias: &[f32], output: &mut Vec<f32>) {
     output.clear();
     output.extend_from_slice(bias);
     let (blocks, rest) = output.as_chunks_mut::<BLOCK>();
-    let blocked = blocks.len() * BLOCK;
+    if !rest.is_empty() {
+        for (&x, row) in input.iter().zip(weight.chunks_exact(bias.len())) {
+            output.iter_mut().zip(row).for_each(|(sum, w)| *sum += x * w);
+        }
+        return;
+    }
+    let (weight, _) = weight.as_chunks::<BLOCK>();
+    let stride = blocks.len();
     for (index, block) in blocks.iter_mut().enumerate() {
         let mut sums = *block;
-        for (&x, row) in input.iter().zip(weight.chunks_exact(bias.len())) {
-            let row = &row[index * BLOCK..][..BLOCK];
+        for (&x, row) in input.iter().zip(weight[index..].iter().step_by(stride)) {
             sums.iter_mut().zip(row).for_each(|(sum, w)| *sum += x * w);
         }
         *block = sums;
-    }
-    for (&x, row) in input.iter().zip(weight.chunks_exact(bias.len())) {
-        rest.iter_mut().zip(&row[blocked..]).for_each(|(sum, w)| *sum += x * w);
     }
 }
 

@@ -10,7 +10,7 @@ mod head;
 
 use std::io::{self, Read};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
@@ -60,6 +60,10 @@ struct Gate {
     next: Mutex<Next>,
     /// It is known which HTTP is spoken.
     begun: AtomicBool,
+    /// Requests that are being answered.
+    answering: AtomicUsize,
+    /// Since when a head is incomplete.
+    torn: Mutex<Option<Instant>>,
     /// Since when the client takes nothing.
     blocked: Mutex<Option<Instant>>,
 }
@@ -100,9 +104,20 @@ impl Watcher {
         }
     }
 
-    /// It is known which HTTP the client speaks; from there on hyper's timers watch.
+    /// It is known which HTTP the client speaks.
     pub fn has_begun(&self) -> bool {
         self.gate.begun.load(Ordering::Relaxed)
+    }
+
+    /// Nothing is being answered.
+    pub fn is_idle(&self) -> bool {
+        self.gate.answering.load(Ordering::Relaxed) == 0
+    }
+
+    /// How long a head has been incomplete.
+    pub fn torn_for(&self) -> Duration {
+        let since = *self.gate.torn.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// How long the client has taken nothing of what is to be written.
@@ -123,6 +138,12 @@ impl Watcher {
         }
     }
 
+    /// A request is being answered, until the guard is dropped.
+    pub fn answering(&self) -> Answering {
+        self.gate.answering.fetch_add(1, Ordering::Relaxed);
+        Answering(Arc::clone(&self.gate))
+    }
+
     /// An answer has begun: the bytes behind its request may begin another.
     pub fn expect_head(&self) {
         let mut next = self.gate.next();
@@ -130,6 +151,16 @@ impl Watcher {
         if let Some(waker) = next.waiting.take() {
             waker.wake();
         }
+    }
+}
+
+/// A request that is being answered on a connection; lies in the answer's body.
+#[derive(Debug)]
+pub struct Answering(Arc<Gate>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answering.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -219,6 +250,11 @@ impl Wire {
         }
     }
 
+    fn note_torn(&self, torn: bool) {
+        let since = torn.then(Instant::now);
+        *self.gate.torn.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
     /// How many of these bytes belong to the message at hand; `None`: its head must be refused.
     fn judge(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut judged = 0;
@@ -253,8 +289,14 @@ impl Wire {
             if self.head.len() > MAX_HEAD {
                 self.stage = Stage::Free;
             }
+            if before == 0 {
+                self.note_torn(true);
+            }
             return (!has_bare_lf(&self.head, before)).then_some(bytes.len());
         };
+        if before > 0 {
+            self.note_torn(false);
+        }
         self.stage = stage_behind(&self.head[..end])?;
         self.head.clear();
         Some(end - before)
