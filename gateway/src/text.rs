@@ -60,6 +60,10 @@ pub fn opening<'a>(ask: &'a Ask<'_>) -> impl Iterator<Item = &'a str> {
 /// Script of most of the first letters: a hint at the language that costs nothing.
 pub fn script(text: &str) -> &'static str {
     const NAMES: [&str; 7] = ["latin", "cyrillic", "greek", "arabic", "han", "kana", "other"];
+    let start = &text.as_bytes()[..text.len().min(96)];
+    if start.is_ascii() {
+        return if start.iter().any(u8::is_ascii_alphabetic) { NAMES[0] } else { "none" };
+    }
     let mut counts = [0_u32; NAMES.len()];
     for letter in text.chars().take(96).filter(|c| c.is_alphabetic()) {
         counts[match letter as u32 {

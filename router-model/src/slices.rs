@@ -55,8 +55,8 @@ fn pool(table: &[i8], hashes: &[u32]) -> [i32; DIM] {
     sums
 }
 
-/// Columns that a linear layer sums at a time: as many as stay in registers.
-const BLOCK: usize = 16;
+/// Columns that a linear layer sums at a time: as many as stay in registers, enough that no sum waits for itself.
+const BLOCK: usize = 32;
 
 /// `output = input · weight + bias`: `(in)` × `(in, out)` → `(out)`.
 fn linear(input: &[f32], weight: &[f32], bias: &[f32], output: &mut Vec<f32>) {

@@ -21,7 +21,7 @@ pub use recent::Recent;
 /// Records that may wait for the writer.
 const QUEUE: usize = 16 * 1024;
 /// The writer gathers this long before it looks again, so that busy hours do not wake it per request.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Bytes that are written at once.
 const BATCH: usize = 64 * 1024;
