@@ -5,6 +5,9 @@
 //! a head with bare LF line ends, or with both `content-length` and `transfer-encoding`, is read by hyper in one way
 //! and by others in another: such a head is spoiled on its way in, so that hyper refuses it with a 400 and closes.
 //! So that no head slips by behind another, bytes behind a message are kept until its answer has begun.
+//!
+//! It also notes what the server looks at from time to time: whether a client has said anything, since when a head
+//! is incomplete, and since when nothing could be written.
 
 mod head;
 
