@@ -8,9 +8,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use memchr::memmem;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use crate::json::pick;
 use crate::provider::{EventFacts, Provider};
 use crate::sse::{self, Event, Splitter};
 use crate::usage::Usage;
@@ -205,14 +204,10 @@ fn null_usage(event: &[u8]) -> Option<Range<usize>> {
 
 /// Where the value of a top-level `model` stands in a JSON text.
 pub fn model_in_json(json: &[u8]) -> Option<Range<usize>> {
-    #[derive(Deserialize)]
-    struct Named<'a> {
-        #[serde(borrow)]
-        model: &'a RawValue,
-    }
-    let named: Named<'_> = serde_json::from_slice(json).ok()?;
-    let start = named.model.get().as_ptr() as usize - json.as_ptr() as usize;
-    Some(start..start + named.model.get().len())
+    let [model] = pick(json, ["model"])?;
+    let model = model?.get();
+    let start = model.as_ptr() as usize - json.as_ptr() as usize;
+    Some(start..start + model.len())
 }
 
 /// The same in an event with a single data line.
