@@ -27,12 +27,13 @@ fn policy(c: &mut Criterion) {
             .iter()
             .map(|expert| Candidate {
                 expert,
-                quality: expert.expected_quality(&domains),
+                quality: expert.expected_quality(&domains, &[]),
+                chance: None,
                 cost: Some(MicroUsd(expert.index as i64)),
                 why_not: None,
             })
             .collect();
-        let evidence = Evidence { domains: &domains, top: 1, confidence: domains[1] };
+        let evidence = Evidence { domains: &domains, top: 1, confidence: domains[1], ood: 0.5 };
         let policy = &snapshot.policies[snapshot.default_policy].policy;
         group.bench_function(BenchmarkId::new("choose", count), |b| {
             b.iter(|| policy.choose(black_box(&candidates), Some(evidence), snapshot.fallback));

@@ -254,7 +254,19 @@ fn a_line_that_is_no_request_is_told_by_its_number() {
 #[test]
 fn help_names_every_command_and_a_wrong_usage_is_2() {
     let help = run(&["--help"]);
-    for command in ["serve", "demo", "mock", "check", "schema", "route", "eval", "train", "hash-key"] {
+    for command in [
+        "serve",
+        "demo",
+        "mock",
+        "check",
+        "schema",
+        "route",
+        "catalogue",
+        "calibrate",
+        "eval",
+        "train",
+        "hash-key",
+    ] {
         assert!(good(&help).contains(&format!("\n  {command} ")), "{}", help.out);
         let ran = run(&[command, "--help"]);
         assert!(good(&ran).contains("Usage: mixgate"), "{}", ran.out);

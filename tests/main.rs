@@ -13,6 +13,7 @@ mod money;
 mod operators;
 mod process;
 mod requests;
+mod router;
 mod routing;
 mod streams;
 mod tools;

@@ -27,5 +27,5 @@ pub(crate) fn snapshot(experts: usize) -> Option<Arc<Snapshot>> {
     let checked = config::parse("bench.yaml", &yaml, &|_| None).ok()?;
     let classifier = load_classifier(&checked.config).ok()?;
     let meter = Meter::new(classifier.version());
-    Some(Arc::new(snapshot_for_dry_runs(checked, classifier, &meter)))
+    snapshot_for_dry_runs(checked, classifier, &meter).ok().map(Arc::new)
 }

@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use router_model::{Attribution, RouterModel, Scores, Scratch};
+use router_model::promise::Calibration;
+use router_model::{Attribution, Heads, Known, RouterModel, Scores, Scratch};
 
 /// What routing needs of a router model; a seam for tests and for models of another make.
 pub trait Classifier: Send + Sync + std::fmt::Debug {
@@ -17,6 +18,32 @@ pub trait Classifier: Send + Sync + std::fmt::Debug {
 
     /// Scores a text; `None` once `give_up` said so.
     fn score(&self, text: &str, give_up: &mut dyn FnMut() -> bool) -> Option<Scores>;
+
+    /// The models whose chances it knows, in the order of [`Classifier::heads`].
+    fn known(&self) -> &[Known] {
+        &[]
+    }
+
+    /// What promises can be made from, if anything.
+    fn calibration(&self) -> Option<&Calibration> {
+        None
+    }
+
+    /// The heads of these models; `None`: it has none.
+    fn heads(&self) -> Option<&Heads> {
+        None
+    }
+
+    /// Scores a text, and puts the chance of each model of `panel` into `chances`.
+    fn judge(
+        &self,
+        text: &str,
+        _panel: &Heads,
+        _chances: &mut Vec<f32>,
+        give_up: &mut dyn FnMut() -> bool,
+    ) -> Option<Scores> {
+        self.score(text, give_up)
+    }
 
     /// Change of `of` per word left out; empty where the model cannot say.
     fn explain(&self, text: &str, of: &dyn Fn(&Scores) -> f32) -> Vec<Attribution>;
@@ -33,6 +60,34 @@ impl Classifier for RouterModel {
 
     fn score(&self, text: &str, give_up: &mut dyn FnMut() -> bool) -> Option<Scores> {
         SCRATCH.with_borrow_mut(|scratch| self.score_until(text, scratch, give_up))
+    }
+
+    fn known(&self) -> &[Known] {
+        &self.card().known
+    }
+
+    fn calibration(&self) -> Option<&Calibration> {
+        self.calibration()
+    }
+
+    fn heads(&self) -> Option<&Heads> {
+        Some(self.heads())
+    }
+
+    fn judge(
+        &self,
+        text: &str,
+        panel: &Heads,
+        chances: &mut Vec<f32>,
+        give_up: &mut dyn FnMut() -> bool,
+    ) -> Option<Scores> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let scores = self.score_until(text, scratch, give_up)?;
+            if !panel.names().is_empty() {
+                self.chances(panel, scratch, chances);
+            }
+            Some(scores)
+        })
     }
 
     fn explain(&self, text: &str, of: &dyn Fn(&Scores) -> f32) -> Vec<Attribution> {
@@ -63,11 +118,17 @@ impl Verdict {
     }
 }
 
-/// Scores a text within `deadline`; also how long it took.
-pub fn classify(model: &dyn Classifier, text: &str, deadline: Duration) -> (Verdict, Duration) {
+/// Scores a text within `deadline`, with the chances of the models of `panel`; also how long it took.
+pub fn classify(
+    model: &dyn Classifier,
+    text: &str,
+    panel: &Heads,
+    chances: &mut Vec<f32>,
+    deadline: Duration,
+) -> (Verdict, Duration) {
     let start = Instant::now();
     let mut late = || start.elapsed() > deadline;
-    let outcome = catch_unwind(AssertUnwindSafe(|| model.score(text, &mut late)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| model.judge(text, panel, chances, &mut late)));
     let took = start.elapsed();
     let verdict = match outcome {
         Ok(Some(scores)) if took <= deadline && is_sound(&scores) => Verdict::Scored(scores),

@@ -136,7 +136,8 @@ pub fn plan(
     dialect: Dialect,
 ) -> Result<Plan, Failure> {
     let routed_text = if dialect == Dialect::Embeddings { Routable::default() } else { text::routable(ask) };
-    let (verdict, took) = judge(snapshot, dialect, &routed_text);
+    let mut chances = Vec::new();
+    let (verdict, took) = judge(snapshot, dialect, &routed_text, &mut chances);
     let scores = verdict.as_ref().and_then(Verdict::scores);
     let mut constraints = Constraints::gather(
         snapshot,
@@ -150,8 +151,12 @@ pub fn plan(
     if let Selector::Expert(index) = wish.selector {
         constraints.named = Some(index);
     }
-    let candidates = candidates(snapshot, ask, scores.map(router_model::Scores::domains), &constraints);
-    let evidence = scores.map(|s| Evidence { domains: s.domains(), top: s.top().0, confidence: s.top().1 });
+    let domains = scores.map(router_model::Scores::domains);
+    let candidates = candidates(snapshot, ask, domains, &chances, &constraints);
+    let evidence = scores.map(|s| {
+        let (top, confidence) = s.top();
+        Evidence { domains: s.domains(), top, confidence, ood: s.ood() }
+    });
     let mut session = None;
     let choice = match wish.selector {
         Selector::Expert(index) => named(snapshot, index, wish.forced, dialect, &candidates)?,
@@ -192,11 +197,17 @@ pub fn plan(
 }
 
 /// Asks the router model; embeddings have no domain.
-fn judge(snapshot: &Snapshot, dialect: Dialect, text: &Routable) -> (Option<Verdict>, std::time::Duration) {
+fn judge(
+    snapshot: &Snapshot,
+    dialect: Dialect,
+    text: &Routable,
+    chances: &mut Vec<f32>,
+) -> (Option<Verdict>, std::time::Duration) {
     if dialect == Dialect::Embeddings {
         return (None, std::time::Duration::ZERO);
     }
-    let (verdict, took) = classify(&*snapshot.classifier, &text.text, snapshot.deadline);
+    let model = &*snapshot.classifier;
+    let (verdict, took) = classify(model, &text.text, &snapshot.panel, chances, snapshot.deadline);
     (Some(verdict), took)
 }
 
@@ -204,6 +215,7 @@ fn candidates<'s>(
     snapshot: &'s Snapshot,
     ask: &Ask<'_>,
     domains: Option<&[f32]>,
+    chances: &[f32],
     constraints: &Constraints,
 ) -> Vec<Candidate<'s>> {
     snapshot
@@ -218,7 +230,8 @@ fn candidates<'s>(
             };
             Candidate {
                 expert,
-                quality: domains.map_or(0.0, |d| expert.expected_quality(d)),
+                quality: domains.map_or(0.0, |d| expert.expected_quality(d, chances)),
+                chance: expert.head.and_then(|head| chances.get(head)).copied(),
                 cost: expert.price.map(|p| p.cost(&usage)),
                 why_not: constraints.check(expert).err(),
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use router_model::RouterModel;
+use router_model::{Heads, RouterModel};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -82,6 +82,8 @@ pub struct Snapshot {
     pub domain_headers: Vec<HeaderValue>,
     /// The router model.
     pub classifier: Arc<dyn Classifier>,
+    /// The heads of the router model that the experts name, by [`Expert::head`].
+    pub panel: Heads,
     /// How long a classification may take.
     pub deadline: Duration,
 }
@@ -151,7 +153,7 @@ impl State {
         let buffered = Arc::new(Semaphore::new((server.max_buffered.0 / 1024) as usize));
         let sessions = Sessions::new(checked.config.sessions.max);
         let ledger = ledger::open(&checked.config.log.decisions, &meter.log_dropped)?;
-        let snapshot = build(checked, classifier, &meter, None);
+        let snapshot = build(checked, classifier, &meter, None).map_err(io::Error::other)?;
         note_loaded(&meter, None, &snapshot);
         Ok(Self {
             current: ArcSwap::from_pointee(snapshot),
@@ -200,7 +202,7 @@ impl State {
             load_classifier(&checked.config)?
         };
         check_domains(&checked.config, &*classifier)?;
-        let new = build(checked, classifier, &self.meter, Some(&old));
+        let new = build(checked, classifier, &self.meter, Some(&old))?;
         note_loaded(&self.meter, Some(&old), &new);
         let hash = new.hash.clone();
         self.current.store(Arc::new(new));
@@ -209,7 +211,15 @@ impl State {
 }
 
 /// A configuration to decide with, where nothing is served.
-pub fn snapshot_for_dry_runs(checked: Checked, classifier: Arc<dyn Classifier>, meter: &Meter) -> Snapshot {
+///
+/// # Errors
+///
+/// In words, when a policy promises what the router model cannot keep.
+pub fn snapshot_for_dry_runs(
+    checked: Checked,
+    classifier: Arc<dyn Classifier>,
+    meter: &Meter,
+) -> Result<Snapshot, String> {
     build(checked, classifier, meter, None)
 }
 
@@ -237,12 +247,20 @@ pub fn load_classifier(config: &Config) -> Result<Arc<dyn Classifier>, String> {
     Ok(Arc::new(model))
 }
 
-/// Names of domains in the configuration must be labels of the model; of the built-in one they were checked before.
+/// Names of domains in the configuration must be labels of the model, names in `catalogue` models that it knows.
 fn check_domains(config: &Config, model: &dyn Classifier) -> Result<(), String> {
     let qualities = config.experts.iter().flat_map(|e| e.quality.keys());
     let rules = config.rules.iter().flat_map(|r| &r.when.domain);
-    match qualities.chain(rules).find(|d| !model.domains().contains(d)) {
-        Some(domain) => Err(format!("the router model `{}` knows no domain `{domain}`", model.version())),
+    if let Some(domain) = qualities.chain(rules).find(|d| !model.domains().contains(d)) {
+        return Err(format!("the router model `{}` knows no domain `{domain}`", model.version()));
+    }
+    let named = config.experts.iter().filter_map(|expert| expert.catalogue.as_deref());
+    match named.into_iter().find(|name| !model.known().iter().any(|known| known.name == **name)) {
+        Some(name) => {
+            let names = model.known().iter().map(|known| known.name.as_str());
+            let near = config::fault_suggestion(name, names);
+            Err(format!("the catalogue of the router model `{}` has no `{name}`; {near}", model.version()))
+        }
         None => Ok(()),
     }
 }
@@ -252,22 +270,26 @@ fn build(
     classifier: Arc<dyn Classifier>,
     meter: &Meter,
     old: Option<&Snapshot>,
-) -> Snapshot {
+) -> Result<Snapshot, String> {
     let Checked { config, hash, .. } = checked;
     let fallback = config.experts.iter().position(|e| e.name == config.fallback).unwrap_or(0);
-    let experts: Vec<Expert> = config
+    let mut experts: Vec<Expert> = config
         .experts
         .iter()
         .enumerate()
-        .map(|(index, written)| build_expert(index, written, index == fallback, classifier.domains(), old))
+        .map(|(index, written)| build_expert(index, written, index == fallback, &*classifier, old))
         .collect();
+    let panel = panel(&config, &*classifier);
+    for (expert, written) in experts.iter_mut().zip(&config.experts) {
+        expert.head = panel.names().iter().position(|name| Some(name) == written.catalogue.as_ref());
+    }
     for expert in experts.iter().filter(|e| e.hosting > 0.0) {
         meter.hosting.with_label_values(&[&*expert.name]).set(expert.hosting);
     }
-    let policies = policy::build(&config.policies);
+    let policies = policy::build(&config.policies, &experts, fallback, &*classifier)?;
     let tenants = config.tenants.iter().map(|t| build_tenant(t, &experts, &policies)).collect();
     let rules = config.rules.iter().map(|r| build_rule(r, &config.tenants, classifier.domains())).collect();
-    Snapshot {
+    Ok(Snapshot {
         hash,
         meters: experts.iter().map(|e| meter.expert(&e.name, classifier.domains().len())).collect(),
         nobody: meter.expert("none", classifier.domains().len()),
@@ -281,23 +303,39 @@ fn build(
         policies,
         rules,
         tenants,
+        panel,
         classifier,
         config,
-    }
+    })
+}
+
+/// The heads of the models that experts name in `catalogue`, in the order of these experts.
+fn panel(config: &Config, classifier: &dyn Classifier) -> Heads {
+    let Some(heads) = classifier.heads() else { return Heads::default() };
+    let named = config.experts.iter().filter_map(|expert| expert.catalogue.as_ref());
+    let places: Vec<usize> = named.filter_map(|name| heads.names().iter().position(|n| n == name)).collect();
+    heads.select(&places)
 }
 
 fn build_expert(
     index: usize,
     written: &written::Expert,
     is_fallback: bool,
-    domains: &[String],
+    classifier: &dyn Classifier,
     old: Option<&Snapshot>,
 ) -> Expert {
+    let domains = classifier.domains();
     let provider = provider::of(written.provider);
     let key = written.api_key.as_ref().map(config::Secret::expose).filter(|k| !k.is_empty());
+    let known =
+        written.catalogue.as_ref().and_then(|name| classifier.known().iter().find(|k| k.name == *name));
+    let graded: Vec<bool> =
+        domains.iter().map(|d| known.is_some_and(|k| k.domains.iter().any(|g| g.domain == *d))).collect();
+    let default = |graded: bool| (is_fallback && !graded).then_some(1.0);
     let quality = domains
         .iter()
-        .map(|d| written.quality.get(d).map(|q| *q as f32).or(is_fallback.then_some(1.0)))
+        .zip(&graded)
+        .map(|(d, graded)| written.quality.get(d).map(|q| *q as f32).or(default(*graded)))
         .collect();
     let before = old.and_then(|o| o.experts.iter().find(|e| *e.name == *written.name));
     let t = &written.timeouts;
@@ -311,6 +349,9 @@ fn build_expert(
         authorization: key.and_then(|k| provider.authorization(k)),
         domains: written.domains.clone(),
         quality,
+        catalogue: written.catalogue.clone(),
+        head: None,
+        graded,
         price: written.price.as_ref().map(Price::new),
         hosting: written.hosting.map_or(0.0, |h| h.usd_per_hour),
         context_window: written.context_window,
@@ -408,8 +449,10 @@ pub(crate) mod tests {
             "name: {name}\nmodel: {name}\nbase_url: http://127.0.0.1:1/v1\nprice: {{ input_per_1m: 1, output_per_1m: 1 }}"
         );
         let written: written::Expert = serde_saphyr::from_str(&yaml).unwrap();
-        let mut expert = build_expert(index, &written, false, &[], None);
+        let model = RouterModel::builtin().unwrap();
+        let mut expert = build_expert(index, &written, false, &model, None);
         expert.quality = quality.to_vec();
+        expert.graded = vec![false; quality.len()];
         expert
     }
 
@@ -423,9 +466,13 @@ experts:
   - { name: b, model: shared, base_url: 'http://h/v1', price: { input_per_1m: 1, output_per_1m: 1 } }
   - { name: shared, model: x, base_url: 'http://h/v1', price: { input_per_1m: 1, output_per_1m: 1 } }";
         let checked = config::parse("t.yaml", yaml, &|_| None).unwrap();
-        let experts: Vec<Expert> =
-            (0..3).map(|i| build_expert(i, &checked.config.experts[i], false, &[], None)).collect();
-        let policies = policy::build(&checked.config.policies);
+        let experts: Vec<Expert> = (0..3)
+            .map(|i| {
+                build_expert(i, &checked.config.experts[i], false, &RouterModel::builtin().unwrap(), None)
+            })
+            .collect();
+        let model = RouterModel::builtin().unwrap();
+        let policies = policy::build(&checked.config.policies, &experts, 0, &model).unwrap();
         let all = selectors(&checked.config, &experts, &policies);
         assert_eq!(all["shared"], Selector::Expert(2));
         assert_eq!(all["fast"], Selector::Expert(0));

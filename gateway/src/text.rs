@@ -1,7 +1,7 @@
 //! The routable text: what of a request says which expert suits it.
 //!
-//! The last human turn decides; the first turn and the system prompt are added only where it says little by
-//! itself, because a long system prompt would drown a short question. What a harness wraps around the words of
+//! The last human turn decides. Turns before it and the system prompt are added only where it says little by
+//! itself («continue», «and in Texas?»), because they would drown a short question. What a harness wraps around the words of
 //! a person (`<system-reminder>` and its like) and what tools answered is left out. Work is bounded: of every
 //! text at most 8 KiB of its head and 4 KiB of its tail are looked at, however long it is.
 
@@ -12,9 +12,7 @@ use crate::ask::{Ask, Literal, Role, Turn};
 const HEAD: usize = 8 * 1024;
 const TAIL: usize = 4 * 1024;
 /// A turn shorter than this says too little alone.
-const SHORT: usize = 200;
-/// With less than this even the system prompt is asked.
-const TINY: usize = 80;
+const SHORT: usize = 24;
 
 /// What the router model reads, and what the conversation looked like.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,14 +33,12 @@ pub fn routable(ask: &Ask<'_>) -> Routable {
     let last = human.last().map(|t| words_of(t, HEAD, TAIL)).unwrap_or_default();
     let follow_up = human.len() > 1 && is_follow_up(&last);
     let mut text = last;
-    if text.len() < SHORT && human.len() > 1 {
-        let before = &human[human.len().saturating_sub(2)];
-        append(&mut text, &words_of(human[0], 1024, 0));
-        if human.len() > 2 && follow_up {
-            append(&mut text, &words_of(before, 1024, 0));
-        }
+    if text.len() < SHORT || follow_up {
+        let says_something = |turn: &&&Turn<'_>| !is_follow_up(&words_of(turn, 64, 0));
+        let before = human.iter().rev().skip(1).find(says_something);
+        before.into_iter().for_each(|turn| append(&mut text, &words_of(turn, 1024, 0)));
     }
-    if text.len() < TINY
+    if text.len() < SHORT
         && let Some(system) = ask.turns.iter().find(|t| t.role == Role::System)
     {
         append(&mut text, &words_of(system, 512, 0));

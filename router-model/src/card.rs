@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::promise::Calibration;
 use crate::weights::Shape;
 
 /// What a model says of itself.
@@ -21,6 +22,15 @@ pub struct Card {
     pub temperature: f32,
     /// Novelty of the tuning rows at evenly spaced ranks, ascending; see [`crate::Scores::ood`].
     pub novelty: Vec<f32>,
+    /// What is added to the weighted figures of difficulty, so that their mean is 0.
+    #[serde(default)]
+    pub difficulty_offset: f32,
+    /// The models whose chances it knows, in the order of its heads.
+    #[serde(default)]
+    pub known: Vec<Known>,
+    /// What promises can be made from, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise: Option<PromiseCard>,
     /// Accuracy and calibration on the tuning rows.
     pub dev: DevFigures,
     /// The files it was trained and tuned on.
@@ -35,6 +45,50 @@ pub struct Card {
     pub epochs: usize,
     /// Seed of every random choice in training.
     pub seed: u64,
+}
+
+/// What promises are made from; the graded prompts themselves are tensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PromiseCard {
+    /// The panel and the domains.
+    #[serde(flatten)]
+    pub of: Calibration,
+    /// Graded prompts.
+    pub samples: usize,
+}
+
+/// What graded answers say of one model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Known {
+    /// Its name in the outcome data.
+    pub name: String,
+    /// Graded answers.
+    pub rows: usize,
+    /// Their mean score.
+    pub mean: f32,
+    /// Expected calibration error of its head on rows that the head did not see.
+    pub ece: f32,
+    /// The least that error could show on so few rows.
+    pub ece_floor: f32,
+    /// Quality per domain, where there are answers enough.
+    pub domains: Vec<DomainQuality>,
+    /// Where the prompts came from.
+    pub sources: Vec<String>,
+}
+
+/// Chance of a good answer in one domain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DomainQuality {
+    /// The domain.
+    pub domain: String,
+    /// Graded answers.
+    pub rows: usize,
+    /// Their mean, drawn a little towards the model's overall mean.
+    pub quality: f32,
+    /// Lower end of its 95 % interval.
+    pub low: f32,
+    /// Upper end.
+    pub high: f32,
 }
 
 /// Figures on the rows used for tuning: a little better than on rows never looked at.

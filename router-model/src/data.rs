@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// One labelled prompt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -44,12 +45,14 @@ pub enum DataError {
         /// The line, from 1.
         line: usize,
         /// What is wrong with it.
-        error: serde_json::Error,
+        error: String,
     },
-    /// No row has a domain.
+    /// No row has what is wanted.
     Empty {
         /// The file.
         path: PathBuf,
+        /// What is wanted.
+        wants: &'static str,
     },
 }
 
@@ -58,7 +61,7 @@ impl fmt::Display for DataError {
         match self {
             DataError::Io { path, error } => write!(f, "{}: {error}", path.display()),
             DataError::Line { path, line, error } => write!(f, "{}:{line}: {error}", path.display()),
-            DataError::Empty { path } => write!(f, "{}: no row has a prompt and a domain", path.display()),
+            DataError::Empty { path, wants } => write!(f, "{}: no row has {wants}", path.display()),
         }
     }
 }
@@ -71,25 +74,37 @@ impl std::error::Error for DataError {}
 ///
 /// When the file cannot be read, a line is not a row, or no row has a domain.
 pub fn read(path: &Path) -> Result<Vec<Row>, DataError> {
+    let mut rows = Vec::new();
+    read_lines(path, |row: Row| {
+        rows.extend(row.domain.is_some().then_some(row));
+        Ok(())
+    })?;
+    if rows.is_empty() {
+        return Err(DataError::Empty { path: path.into(), wants: "a prompt and a domain" });
+    }
+    Ok(rows)
+}
+
+/// Hands each line of a file to `take`, which may refuse it in words; empty lines are skipped.
+pub(crate) fn read_lines<T: DeserializeOwned>(
+    path: &Path,
+    mut take: impl FnMut(T) -> Result<(), String>,
+) -> Result<(), DataError> {
     let io = |error| DataError::Io { path: path.into(), error };
     let file = BufReader::new(File::open(path).map_err(io)?);
-    let mut rows = Vec::new();
     for (index, line) in file.lines().enumerate() {
         let line = line.map_err(io)?;
         if line.trim().is_empty() {
             continue;
         }
-        let row: Row = serde_json::from_str(&line).map_err(|error| DataError::Line {
+        let row = serde_json::from_str(&line).map_err(|error| error.to_string());
+        row.and_then(&mut take).map_err(|error| DataError::Line {
             path: path.into(),
             line: index + 1,
             error,
         })?;
-        rows.extend(row.domain.is_some().then_some(row));
     }
-    if rows.is_empty() {
-        return Err(DataError::Empty { path: path.into() });
-    }
-    Ok(rows)
+    Ok(())
 }
 
 #[cfg(test)]

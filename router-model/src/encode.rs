@@ -4,12 +4,13 @@
 //! A hash is 32 bits wide whatever the size of the tables: as many of its upper bits as are needed choose
 //! a row of a table, or a bit of the [set of what training saw](crate::ood).
 
+use crate::lexicon::{LONGEST_STEM, Lexicon, SHORTEST_STEM};
 use crate::surface::{self, SURFACE};
 use crate::text::{Kind, fold, kind};
 
 /// The version of everything here and in `surface`, `text` and `ood` that changes what a model was fitted
 /// to. A model trained on another version refuses to load.
-pub const FEATURE_VERSION: u32 = 1;
+pub const FEATURE_VERSION: u32 = 2;
 
 /// The kinds of n-grams, in the order of their tables.
 pub const KINDS: usize = 3;
@@ -22,13 +23,17 @@ const STRIDE: usize = 1024;
 pub struct Encoding {
     /// Hashes of the words, the pairs of words and the three-letter grams, in reading order.
     pub grams: [Vec<u32>; KINDS],
+    /// Rows of the table of word vectors: those of the words it holds, and of the beginnings of others.
+    pub rows: Vec<u16>,
+    /// Words that the table holds whole.
+    pub known: usize,
     /// The surface figures.
     pub surface: [f32; SURFACE],
 }
 
 impl Default for Encoding {
     fn default() -> Self {
-        Encoding { grams: Default::default(), surface: [0.0; SURFACE] }
+        Encoding { grams: Default::default(), rows: Vec::new(), known: 0, surface: [0.0; SURFACE] }
     }
 }
 
@@ -37,20 +42,24 @@ impl Encoding {
     pub(crate) fn read(
         &mut self,
         parts: [&str; 2],
-        seed: u64,
+        lexicon: &Lexicon,
         give_up: &mut dyn FnMut() -> bool,
     ) -> Option<()> {
         self.grams.iter_mut().for_each(Vec::clear);
+        self.rows.clear();
+        self.known = 0;
         for part in parts {
-            self.read_part(part, seed, give_up)?;
+            self.read_part(part, lexicon, give_up)?;
         }
-        self.surface = surface::figures(parts, self.grams[0].len());
+        self.surface = surface::figures(parts, self);
         Some(())
     }
 
-    fn read_part(&mut self, part: &str, seed: u64, give_up: &mut dyn FnMut() -> bool) -> Option<()> {
+    fn read_part(&mut self, part: &str, lexicon: &Lexicon, give_up: &mut dyn FnMut() -> bool) -> Option<()> {
         let bytes = part.as_bytes();
+        let seed = lexicon.seed;
         let [singles, pairs, letters] = &mut self.grams;
+        let mut stems = [0; LONGEST_STEM];
         // a word has a gram of letters per letter: room for all of them, cut to size at the end
         let mut count = letters.len();
         letters.resize(count + bytes.len(), 0);
@@ -68,24 +77,39 @@ impl Encoding {
                 }
                 ask_at += STRIDE;
             }
-            let (kind, first, length) = read_char(part, at);
-            at += length;
+            let (kind, first, bytes_of_first) = read_char(part, at);
+            at += bytes_of_first;
             if kind == Kind::Gap {
                 continue;
             }
             let mut hash = mix(seed, first);
             let mut window = slide(EDGE, first);
+            let mut length = 1;
             while kind == Kind::Letter && at < bytes.len() {
-                let (kind, next, length) = read_char(part, at);
+                let (kind, next, bytes) = read_char(part, at);
                 if kind != Kind::Letter {
                     break;
                 }
-                at += length;
+                at += bytes;
+                if length < LONGEST_STEM {
+                    stems[length] = short(hash);
+                }
+                length += 1;
                 hash = mix(hash, next);
                 window = slide(window, next);
                 add_letters(window);
             }
             add_letters(slide(window, EDGE));
+            match lexicon.find(short(hash)) {
+                Some(row) => {
+                    self.rows.push(row);
+                    self.known += 1;
+                }
+                None => {
+                    let lengths = (SHORTEST_STEM..length.min(LONGEST_STEM)).rev();
+                    self.rows.extend(lengths.filter_map(|length| lexicon.find(stems[length])).next());
+                }
+            }
             singles.push(short(hash));
             pairs.push(short(mix(previous.rotate_left(23), hash)));
             previous = hash;
@@ -93,6 +117,19 @@ impl Encoding {
         letters.truncate(count);
         Some(())
     }
+}
+
+#[cfg(any(feature = "train", test))]
+/// The hash by which a lexicon knows `word`, which is one word; `None` if it is not.
+pub(crate) fn word_hash(word: &str, seed: u64) -> Option<u32> {
+    let mut hash = seed;
+    for c in word.chars() {
+        if kind(c) != Kind::Letter {
+            return None;
+        }
+        hash = mix(hash, u64::from(u32::from(fold(c))));
+    }
+    (!word.is_empty()).then(|| short(hash))
 }
 
 /// The character that begins at `at`: its kind, as the hashes see it, and its length.
@@ -149,9 +186,13 @@ fn short(hash: u64) -> u32 {
 mod tests {
     use super::*;
 
+    fn lexicon() -> Lexicon {
+        Lexicon::new(7, &["cat", "photo", "élan"].map(|word| word_hash(word, 7).unwrap()))
+    }
+
     fn encode(text: &str) -> Encoding {
         let mut encoding = Encoding::default();
-        encoding.read([text, ""], 7, &mut || false).unwrap();
+        encoding.read([text, ""], &lexicon(), &mut || false).unwrap();
         encoding
     }
 
@@ -185,10 +226,17 @@ mod tests {
     }
 
     #[test]
+    fn a_word_is_found_whole_or_by_its_longest_known_beginning() {
+        let encoding = encode("The Cat's photosynthesis has ÉLAN, cats and phototropism; pho.");
+        assert_eq!((encoding.rows, encoding.known), (vec![0, 1, 2, 1], 2));
+        assert_eq!(word_hash("two words", 7), None);
+    }
+
+    #[test]
     fn reading_gives_up_when_told() {
         let mut asked = 0;
         let text = "word ".repeat(2000);
-        let read = Encoding::default().read([&text, ""], 7, &mut || {
+        let read = Encoding::default().read([&text, ""], &lexicon(), &mut || {
             asked += 1;
             asked == 3
         });

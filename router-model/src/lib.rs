@@ -15,8 +15,14 @@ pub mod data;
 mod encode;
 pub mod eval;
 mod explain;
+pub mod fit;
+mod heads;
+mod lexicon;
+mod link;
 mod net;
 mod ood;
+pub mod outcomes;
+pub mod promise;
 mod random;
 mod scores;
 mod slices;
@@ -26,13 +32,16 @@ mod text;
 pub mod train;
 mod weights;
 
-pub use card::{Card, DataFile, DevFigures, Source};
+pub use card::{Card, DataFile, DevFigures, DomainQuality, Known, PromiseCard, Source};
 pub use encode::{Encoding, FEATURE_VERSION, KINDS};
 pub use explain::{Attribution, MAX_WORDS};
+pub use heads::{Head, Heads};
+pub use lexicon::MAX_WORD_ROWS;
+pub use link::Link;
 pub use net::Net;
 pub use scores::{MAX_DOMAINS, Scores};
 pub use surface::SURFACE;
-pub use weights::{DIM, INPUT, LoadError, Shape};
+pub use weights::{DIM, INPUT, LoadError, Shape, WORD_DIM};
 
 use weights::Weights;
 
@@ -63,6 +72,8 @@ pub const TAXONOMY: [&str; 15] = [
 pub struct RouterModel {
     card: Card,
     weights: Weights,
+    heads: Heads,
+    calibration: Option<promise::Calibration>,
 }
 
 /// The memory of one thread's scoring: it grows with the first texts, then nothing is allocated.
@@ -70,6 +81,7 @@ pub struct RouterModel {
 pub struct Scratch {
     encoding: Encoding,
     buffers: slices::Buffers,
+    head_buffers: heads::HeadBuffers,
 }
 
 impl RouterModel {
@@ -88,8 +100,8 @@ impl RouterModel {
     ///
     /// When the file is damaged, or made for other features than this program computes.
     pub fn from_bytes(bytes: &[u8]) -> Result<RouterModel, LoadError> {
-        let (card, weights) = weights::read(bytes)?;
-        Ok(RouterModel { card, weights })
+        let (card, weights, heads, calibration) = weights::read(bytes)?;
+        Ok(RouterModel { card, weights, heads, calibration })
     }
 
     /// The bytes of the model's file; [`RouterModel::from_bytes`] reads them back.
@@ -98,7 +110,10 @@ impl RouterModel {
     ///
     /// When the card cannot be written as JSON.
     pub fn to_bytes(&self) -> Result<Vec<u8>, LoadError> {
-        weights::write(&self.card, &self.weights)
+        {
+            let samples = self.calibration.as_ref().map_or(&[][..], |calibration| &calibration.samples);
+            weights::write(&self.card, &self.weights, &self.heads, samples)
+        }
     }
 
     /// What the model is and where it came from.
@@ -139,12 +154,65 @@ impl RouterModel {
         scratch: &mut Scratch,
         give_up: &mut dyn FnMut() -> bool,
     ) -> Option<Scores> {
-        let Scratch { encoding, buffers } = scratch;
-        encoding.read(parts, self.card.hash_seed, give_up)?;
+        let Scratch { encoding, buffers, .. } = scratch;
+        encoding.read(parts, &self.weights.lexicon, give_up)?;
         slices::forward(&self.weights, encoding, buffers);
         scores::softmax(&mut buffers.logits, self.card.temperature);
         let novelty = ood::novelty(encoding, &self.weights, &buffers.logits);
-        Some(Scores::new(&buffers.logits, ood::rank(novelty, &self.card.novelty)))
+        let scores = Scores::new(&buffers.logits, ood::rank(novelty, &self.card.novelty));
+        let figures = encoding.surface.iter().zip(&self.weights.difficulty);
+        let difficulty = self.card.difficulty_offset + figures.map(|(x, w)| x * w).sum::<f32>();
+        Some(scores.with_difficulty(difficulty))
+    }
+
+    /// The models whose chances it knows.
+    pub fn heads(&self) -> &Heads {
+        &self.heads
+    }
+
+    /// What promises can be made from, if anything.
+    pub fn calibration(&self) -> Option<&promise::Calibration> {
+        self.calibration.as_ref()
+    }
+
+    /// Eight hexadecimal digits of an FNV-1a hash of everything that scores depend on.
+    fn fingerprint(&self) -> String {
+        let RouterModel { card, weights, heads, calibration } = self;
+        let links = heads.links.iter().flat_map(|link| link.from.into_iter().chain(link.to)).collect();
+        let tables = weights.tables.iter().chain([&weights.words, &heads.grams]).flatten();
+        let floats = [
+            &weights.scales,
+            &weights.word_scales,
+            &weights.trunk,
+            &weights.trunk_bias,
+            &weights.head,
+            &weights.head_bias,
+            &weights.difficulty,
+            &heads.surface,
+            &heads.words,
+            &heads.scales,
+            &heads.bias,
+            &links,
+            &card.novelty,
+        ];
+        let floats = floats.into_iter().flatten().chain([&card.temperature, &card.difficulty_offset]);
+        let samples = calibration.iter().flat_map(|calibration| &calibration.samples);
+        let samples = samples.map(|sample| if sample.needs_large { -sample.wish } else { sample.wish });
+        let names = card.labels.iter().chain(&heads.names).flat_map(|name| name.bytes());
+        let bytes = tables.map(|&number| number as u8);
+        let bytes = bytes.chain(floats.copied().chain(samples).flat_map(|number| number.to_le_bytes()));
+        let bytes = bytes.chain(weights.seen.iter().copied());
+        let bytes = bytes.chain(weights.lexicon.keys.iter().flat_map(|key| key.to_le_bytes())).chain(names);
+        let round = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        format!("{:08x}", bytes.fold(0xcbf2_9ce4_8422_2325, round) >> 32)
+    }
+
+    /// Per head the chance of a good answer to the text that `scratch` was last used for.
+    pub fn chances(&self, heads: &Heads, scratch: &mut Scratch, chances: &mut Vec<f32>) {
+        let Scratch { encoding, buffers, head_buffers } = scratch;
+        let direction = buffers.input.get(KINDS * DIM..KINDS * DIM + WORD_DIM).unwrap_or(&[0.0; WORD_DIM]);
+        heads.log_odds(encoding, direction, head_buffers, chances);
+        chances.iter_mut().for_each(|odds| *odds = heads::logistic(*odds));
     }
 
     /// The same model in candle: the reference for the hot path.
@@ -163,7 +231,7 @@ impl RouterModel {
     /// Those of candle, none of which a loaded model should meet.
     pub fn reference_logits(&self, text: &str) -> candle_core::Result<Vec<f32>> {
         let mut encoding = Encoding::default();
-        if encoding.read(text::cut(text), self.card.hash_seed, &mut || false).is_none() {
+        if encoding.read(text::cut(text), &self.weights.lexicon, &mut || false).is_none() {
             return Ok(Vec::new());
         }
         self.net()?.forward(&net::input(&self.weights, &encoding)?)?.squeeze(0)?.to_vec1()

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! hashes of words, pairs, letters → rows of three tables → sum / √n      3 × (DIM)
+//! words → rows of the table of word vectors → sum / its length          (WORD_DIM)
 //! surface figures                                                        (SURFACE)
 //!   → concatenate (INPUT) → linear, GELU (hidden) → linear (domains) → logits
 //! ```
@@ -10,7 +11,7 @@ use candle_core::{Device, Result, Tensor};
 
 use crate::encode::{Encoding, KINDS};
 use crate::slices::pooling;
-use crate::weights::{DIM, INPUT, Shape, Weights};
+use crate::weights::{DIM, INPUT, Shape, WORD_DIM, Weights};
 
 /// The trunk and its heads.
 #[derive(Debug, Clone)]
@@ -57,8 +58,22 @@ pub(crate) fn input(weights: &Weights, encoding: &Encoding) -> Result<Tensor> {
         let picks: Vec<u32> = encoding.grams[kind].iter().map(|hash| hash >> shift).collect();
         parts.push(pool(&table, &picks)?);
     }
+    parts.push(words(weights, encoding)?);
     parts.push(Tensor::from_slice(&encoding.surface, encoding.surface.len(), &Device::Cpu)?);
     Tensor::cat(&parts, 0)?.unsqueeze(0)
+}
+
+/// The mean direction of the words' vectors, `(WORD_DIM)`.
+fn words(weights: &Weights, encoding: &Encoding) -> Result<Tensor> {
+    let mut sum = Tensor::zeros(WORD_DIM, candle_core::DType::F32, &Device::Cpu)?;
+    let scales = Tensor::from_slice(&weights.word_scales, WORD_DIM, &Device::Cpu)?;
+    for &row in &encoding.rows {
+        let row = &weights.words[usize::from(row) * WORD_DIM..][..WORD_DIM];
+        let row: Vec<f32> = row.iter().map(|&number| f32::from(number)).collect();
+        sum = (sum + (Tensor::from_vec(row, WORD_DIM, &Device::Cpu)? * &scales)?)?;
+    }
+    let length = sum.sqr()?.sum_all()?.sqrt()?.to_scalar::<f32>()?;
+    if length > 1e-6 { sum.affine(1.0 / f64::from(length), 0.0) } else { Ok(sum) }
 }
 
 /// `(rows, DIM)` → the pooled value of `picks`, `(DIM)`.

@@ -13,12 +13,15 @@ fn contains(seen: &[u8], bits: u32, hash: u32) -> bool {
     seen[(bit >> 3) as usize] >> (bit & 7) & 1 == 1
 }
 
-/// Novelty of a text in 0..=1, before it is ranked: the doubt of the network weighs half, its unseen words
+/// Novelty of a text in 0..=1, infinite for one without a word, before it is ranked: the doubt of the network weighs half, its unseen words
 /// and unseen pairs a quarter each.
 ///
 /// With a whole domain held out of training, prompts of it stood above others with an AUROC of .93 to .95
 /// by this, scrambled words with .98; doubt alone .93 to .96 and .94, unseen words alone .50 to .84 and .97.
 pub(crate) fn novelty(encoding: &Encoding, weights: &Weights, chances: &[f32]) -> f32 {
+    if encoding.grams[0].is_empty() {
+        return f32::INFINITY;
+    }
     let bits = weights.seen.len().ilog2() + 3;
     let [words, pairs, _] = &encoding.grams;
     let unseen = |hashes: &[u32]| {

@@ -9,6 +9,7 @@ pub struct Scores {
     domains: [f32; MAX_DOMAINS],
     count: usize,
     ood: f32,
+    difficulty: f32,
 }
 
 impl Scores {
@@ -20,7 +21,18 @@ impl Scores {
     pub fn new(domains: &[f32], ood: f32) -> Scores {
         let mut held = [0.0; MAX_DOMAINS];
         held[..domains.len()].copy_from_slice(domains);
-        Scores { domains: held, count: domains.len(), ood }
+        Scores { domains: held, count: domains.len(), ood, difficulty: 0.0 }
+    }
+
+    /// The same with a difficulty.
+    pub(crate) fn with_difficulty(self, difficulty: f32) -> Scores {
+        Scores { difficulty, ..self }
+    }
+
+    /// How hard the text looks, whatever it is about: mean 0 and spread about 1 over the outcome data, higher is
+    /// harder. It orders prompts of one kind a little better than their length does, and promises no more.
+    pub fn difficulty(&self) -> f32 {
+        self.difficulty
     }
 
     /// Calibrated chances, in the order of the model's labels; they sum to 1.

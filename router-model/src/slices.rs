@@ -4,12 +4,12 @@
 //! holds the two equal. Sums over a table are of integers, so they are the same in any order.
 
 use crate::encode::{Encoding, KINDS};
-use crate::weights::{DIM, INPUT, Weights};
+use crate::weights::{DIM, INPUT, WORD_DIM, Weights};
 
 /// The buffers of one pass; they grow to the network's size once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Buffers {
-    input: Vec<f32>,
+    pub(crate) input: Vec<f32>,
     hidden: Vec<f32>,
     pub(crate) logits: Vec<f32>,
 }
@@ -24,11 +24,16 @@ pub(crate) fn forward(weights: &Weights, encoding: &Encoding, buffers: &mut Buff
     let Buffers { input, hidden, logits } = buffers;
     input.clear();
     for kind in 0..KINDS {
-        let pooled = pool(&weights.tables[kind], &encoding.grams[kind]);
+        let table = &weights.tables[kind];
+        let shift = 32 - (table.len() / DIM).ilog2();
+        let pooled: [i32; DIM] = pool(table, &encoding.grams[kind], |hash| (hash >> shift) as usize);
         let factor = pooling(encoding.grams[kind].len());
         let scales = &weights.scales[kind * DIM..][..DIM];
         input.extend(pooled.iter().zip(scales).map(|(&sum, scale)| sum as f32 * scale * factor));
     }
+    let sums: [i32; WORD_DIM] = pool(&weights.words, &encoding.rows, usize::from);
+    input.extend(sums.iter().zip(&weights.word_scales).map(|(&sum, scale)| sum as f32 * scale));
+    to_unit(&mut input[KINDS * DIM..]);
     input.extend_from_slice(&encoding.surface);
     debug_assert_eq!(input.len(), INPUT);
     linear(input, &weights.trunk, &weights.trunk_bias, hidden);
@@ -39,15 +44,14 @@ pub(crate) fn forward(weights: &Weights, encoding: &Encoding, buffers: &mut Buff
 /// Rows whose sum surely fits 16 bits, which a baseline x86-64 adds twice as fast as 32.
 const RUN: usize = i16::MAX as usize / 128;
 
-/// Sum of the rows of `hashes`: `(2^bits, DIM)` → `(DIM)`.
-fn pool(table: &[i8], hashes: &[u32]) -> [i32; DIM] {
-    let (rows, _) = table.as_chunks::<DIM>();
-    let shift = 32 - rows.len().ilog2();
-    let mut sums = [0; DIM];
-    for run in hashes.chunks(RUN) {
-        let mut short = [0_i16; DIM];
-        for &hash in run {
-            let row = &rows[(hash >> shift) as usize];
+/// Sum of rows of `(rows, D)` → `(D)`.
+fn pool<T: Copy, const D: usize>(table: &[i8], picks: &[T], place: impl Fn(T) -> usize) -> [i32; D] {
+    let (rows, _) = table.as_chunks::<D>();
+    let mut sums = [0; D];
+    for run in picks.chunks(RUN) {
+        let mut short = [0_i16; D];
+        for &pick in run {
+            let row = &rows[place(pick)];
             short.iter_mut().zip(row).for_each(|(sum, &number)| *sum += i16::from(number));
         }
         sums.iter_mut().zip(short).for_each(|(sum, short)| *sum += i32::from(short));
@@ -55,11 +59,19 @@ fn pool(table: &[i8], hashes: &[u32]) -> [i32; DIM] {
     sums
 }
 
+/// Divides by the length, if there is one.
+pub(crate) fn to_unit(vector: &mut [f32]) {
+    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    if length > 1e-6 {
+        vector.iter_mut().for_each(|x| *x /= length);
+    }
+}
+
 /// Columns that a linear layer sums at a time: as many as stay in registers, enough that no sum waits for itself.
 const BLOCK: usize = 32;
 
 /// `output = input · weight + bias`: `(in)` × `(in, out)` → `(out)`.
-fn linear(input: &[f32], weight: &[f32], bias: &[f32], output: &mut Vec<f32>) {
+pub(crate) fn linear(input: &[f32], weight: &[f32], bias: &[f32], output: &mut Vec<f32>) {
     output.clear();
     output.extend_from_slice(bias);
     let (blocks, rest) = output.as_chunks_mut::<BLOCK>();

@@ -3,15 +3,21 @@
 //! Shares of kinds of characters (digits, brackets, operators, scripts), lengths, and the shape of its
 //! lines (options, lists, indents, turns, fences). They travel to sources whose words were never seen.
 
+use crate::encode::Encoding;
 use crate::text::is_ideograph;
 
 /// How many figures there are.
-pub const SURFACE: usize = KINDS + LENGTHS + LINES + ENDS;
+pub const SURFACE: usize = KINDS + LENGTHS + LINES + ENDS + COUNTS + RARITY;
 
 const KINDS: usize = 42;
 const LENGTHS: usize = 4;
 const LINES: usize = 8;
 const ENDS: usize = 6;
+const COUNTS: usize = 8;
+const RARITY: usize = 6;
+
+/// The place of the words of the question itself among the figures.
+pub(crate) const STEM_WORDS: usize = KINDS + LENGTHS + LINES + ENDS + 3;
 
 /// Kinds of ASCII characters, one group a row; a character that is in no group is of kind 0.
 const ASCII_GROUPS: [&str; 29] = [
@@ -81,12 +87,15 @@ fn script(c: char) -> usize {
     }
 }
 
-/// The figures of the two parts of a text that has `words` words, each roughly in 0..=1.
-pub(crate) fn figures(parts: [&str; 2], words: usize) -> [f32; SURFACE] {
+/// The figures of the two parts of a text whose words have been read into `encoding`, each roughly in 0..=1.
+pub(crate) fn figures(parts: [&str; 2], encoding: &Encoding) -> [f32; SURFACE] {
+    let words = encoding.grams[0].len();
     let mut figures = [0.0; SURFACE];
     let (kinds, rest) = figures.split_at_mut(KINDS);
     let (lengths, rest) = rest.split_at_mut(LENGTHS);
-    let (lines, ends) = rest.split_at_mut(LINES);
+    let (lines, rest) = rest.split_at_mut(LINES);
+    let (ends, rest) = rest.split_at_mut(ENDS);
+    let (numbers, rarities) = rest.split_at_mut(COUNTS);
 
     let counts = counts(parts);
     let characters = counts.iter().sum::<u32>().max(1) as f32;
@@ -100,7 +109,103 @@ pub(crate) fn figures(parts: [&str; 2], words: usize) -> [f32; SURFACE] {
     lengths[3] = (characters / (words as f32 + 1.0) / 10.0).min(2.0);
     shapes(parts, newlines, lines);
     edges(parts, ends);
+    counts_of(parts, encoding, numbers);
+    rarity(encoding, words, rarities);
     figures
+}
+
+/// How much there is to read and to work out: numbers, sentences, options, the words and numbers of the question
+/// itself (before the first of two or more options), the share of the text that options take, words a sentence,
+/// rare words.
+fn counts_of(parts: [&str; 2], encoding: &Encoding, figures: &mut [f32]) {
+    let all = parts.map(runs);
+    let sum = |of: fn(&Runs) -> u32| all.iter().map(of).sum::<u32>() as f32;
+    let options = sum(|runs| runs.options);
+    let stem = if options >= 2.0 { all[0].before_options } else { None };
+    let (words, numbers) = (sum(|runs| runs.words), sum(|runs| runs.numbers));
+    let stem = stem.unwrap_or(Stem { words: words as u32, numbers: numbers as u32, bytes: u32::MAX });
+    let length = (parts[0].len() + parts[1].len()).max(1) as f32;
+    let sentences = sum(|runs| runs.sentences);
+    let rare = encoding.rows.iter().filter(|row| **row >= RARE).count() + encoding.grams[0].len()
+        - encoding.rows.len();
+    let log = |count: f32| count.ln_1p() / 4.0;
+    let values = [
+        log(numbers),
+        log(sentences),
+        log(options),
+        log(stem.words as f32),
+        log(stem.numbers as f32),
+        1.0 - (stem.bytes as f32 / length).min(1.0),
+        (words / (sentences + 1.0) / 40.0).min(2.0),
+        log(rare as f32),
+    ];
+    figures.copy_from_slice(&values);
+}
+
+/// Words from this row of the table on are rare.
+const RARE: u16 = 4096;
+
+/// What is counted in one pass over a part.
+#[derive(Default)]
+struct Runs {
+    words: u32,
+    numbers: u32,
+    sentences: u32,
+    options: u32,
+    before_options: Option<Stem>,
+}
+
+/// The question before its options.
+#[derive(Clone, Copy)]
+struct Stem {
+    words: u32,
+    numbers: u32,
+    bytes: u32,
+}
+
+fn runs(part: &str) -> Runs {
+    let mut runs = Runs::default();
+    let (mut before, mut line_starts) = (b'\n', true);
+    let bytes = part.as_bytes();
+    for (index, &byte) in bytes.iter().enumerate() {
+        let ends_line = byte == b'\n';
+        if byte.is_ascii_alphanumeric() {
+            let starts_word = !before.is_ascii_alphanumeric();
+            runs.words += u32::from(starts_word);
+            if byte.is_ascii_digit() {
+                runs.numbers += u32::from(!before.is_ascii_digit() && before != b'.');
+            } else if line_starts && starts_word && matches!(byte, b'A'..=b'J') {
+                let option = matches!(bytes.get(index + 1), Some(b'.' | b')' | b':'));
+                if option && runs.options == 0 {
+                    let (words, numbers) = (runs.words - 1, runs.numbers);
+                    runs.before_options = Some(Stem { words, numbers, bytes: index as u32 });
+                }
+                runs.options += u32::from(option);
+            }
+        } else if byte == b' ' || ends_line {
+            runs.sentences += u32::from(matches!(before, b'.' | b'?' | b'!'));
+        }
+        line_starts = ends_line || line_starts && matches!(byte, b' ' | b'(');
+        before = byte;
+    }
+    runs
+}
+
+/// Shares of words by how rare they are: rows of the table are ordered by frequency, each class is eight times
+/// as long as the one before it; then beginnings only, then words unknown.
+fn rarity(encoding: &Encoding, words: usize, figures: &mut [f32]) {
+    let mut counts = [0_u32; 4];
+    for row in &encoding.rows {
+        let octave = (u32::from(*row) / 64 + 1).ilog2() / 3;
+        counts[octave.min(3) as usize] += 1;
+    }
+    let stems = encoding.rows.len() - encoding.known;
+    let unknown = words - encoding.rows.len();
+    let all = words.max(1) as f32;
+    let counts = counts.into_iter().chain([stems as u32, unknown as u32]);
+    for (figure, count) in figures.iter_mut().zip(counts) {
+        *figure = (count as f32 / all).sqrt();
+    }
 }
 
 fn counts(parts: [&str; 2]) -> [u32; KINDS] {
@@ -184,6 +289,21 @@ fn edges(parts: [&str; 2], figures: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lexicon::Lexicon;
+
+    fn of(text: &str) -> [f32; SURFACE] {
+        let mut encoding = Encoding::default();
+        encoding.read([text, ""], &Lexicon::new(7, &[]), &mut || false);
+        encoding.surface
+    }
+
+    #[test]
+    fn numbers_sentences_and_options_are_counted() {
+        let figures = of("Is 3.14 more than 22? Yes.\nA. no\n(B) 7 times\nAlso: x");
+        let counts = figures[KINDS + LENGTHS + LINES + ENDS..][..5].iter();
+        let counts: Vec<f32> = counts.map(|figure| (figure * 4.0).exp_m1().round()).collect();
+        assert_eq!(counts, [3.0, 3.0, 2.0, 7.0, 2.0]);
+    }
 
     #[test]
     fn every_kind_has_its_place() {
@@ -192,14 +312,14 @@ mod tests {
 
     #[test]
     fn an_empty_text_has_only_zeros_but_no_nan() {
-        assert!(figures(["", ""], 0).iter().all(|figure| figure.is_finite()));
+        assert!(of("").iter().all(|figure| figure.is_finite()));
     }
 
     #[test]
     fn a_question_and_a_script_show() {
-        let plain = figures(["What is it?", ""], 3);
+        let plain = of("What is it?");
         assert_eq!(plain[KINDS + LENGTHS + LINES + 2], 1.0);
-        let russian = figures(["привет мир", ""], 2);
+        let russian = of("привет мир");
         assert!(russian[FIRST_SCRIPT + 3] > 0.9);
     }
 }

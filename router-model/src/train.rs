@@ -7,9 +7,12 @@
 //! of threads (another kind of processor may round otherwise).
 
 mod augment;
+#[cfg(feature = "encoder")]
+pub mod distill;
 mod finish;
 mod recipe;
 mod tables;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,13 +22,17 @@ use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use crate::data::Row;
 use crate::encode::{Encoding, KINDS};
 use crate::net::Net;
+use crate::outcomes::Outcome;
 use crate::random::Random;
-use crate::weights::INPUT;
+use crate::weights::{DIM, INPUT, WORD_DIM};
 use crate::{MAX_DOMAINS, RouterModel};
 pub use recipe::{Progress, Recipe, TrainError};
 use tables::Tables;
+use words::WordTable;
+pub use words::{KeyedVectors, WordVectors};
 
-/// Trains on `rows`, tunes the calibration on `dev`, and gives the model.
+/// Trains on `rows`, tunes the calibration on `dev`, fits a head for each model in `outcomes`, and gives the
+/// model.
 ///
 /// # Errors
 ///
@@ -34,6 +41,7 @@ pub fn train(
     recipe: &Recipe,
     rows: &[Row],
     dev: &[Row],
+    outcomes: &[Outcome],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<RouterModel, TrainError> {
     let labels: Vec<String> =
@@ -44,7 +52,7 @@ pub fn train(
     let examples = examples(recipe, rows, &labels);
     let mut trainer = Trainer::new(recipe, labels.len())?;
     trainer.run(&examples, progress)?;
-    finish::finish(recipe, &trainer, labels, rows, dev)
+    finish::finish(recipe, &trainer, labels, rows, dev, outcomes, progress)
 }
 
 /// A row ready to learn from.
@@ -73,6 +81,7 @@ struct Trainer<'a> {
     recipe: &'a Recipe,
     domains: usize,
     tables: Tables,
+    words: WordTable,
     /// trunk, trunk bias, head, head bias
     vars: [Var; 4],
     net: Net,
@@ -96,6 +105,7 @@ impl<'a> Trainer<'a> {
             recipe,
             domains,
             tables: Tables::new(recipe.shape.table_bits, &mut random),
+            words: WordTable::new(&recipe.words, recipe.hash_seed),
             optimizer: AdamW::new(vars.to_vec(), params)?,
             vars,
             net: Net { trunk, trunk_bias, head, head_bias },
@@ -119,7 +129,7 @@ impl<'a> Trainer<'a> {
                 steps += 1.0;
                 done += batch.len();
                 if steps == 16.0 || done == of {
-                    progress(Progress { rows: done, of, loss: loss / steps });
+                    progress(Progress::Network { rows: done, of, loss: loss / steps });
                     (loss, steps) = (0.0, 0.0);
                 }
             }
@@ -133,6 +143,7 @@ impl<'a> Trainer<'a> {
         let mut input = Vec::with_capacity(batch.len() * INPUT);
         for encoding in &encodings {
             self.tables.pool(encoding, &mut input);
+            self.words.pool(encoding, &mut input);
             input.extend_from_slice(&encoding.surface);
         }
         let input = Var::from_vec(input, (batch.len(), INPUT), &Device::Cpu)?;
@@ -145,6 +156,10 @@ impl<'a> Trainer<'a> {
             let gradient: Vec<f32> = gradient.affine(batch.len() as f64, 0.0)?.flatten_all()?.to_vec1()?;
             for (encoding, gradient) in encodings.iter().zip(gradient.chunks_exact(INPUT)) {
                 self.tables.descend(encoding, gradient, self.recipe.table_rate * rate);
+                if self.recipe.word_rate > 0.0 {
+                    let gradient = &gradient[KINDS * DIM..][..WORD_DIM];
+                    self.words.descend(encoding, gradient, self.recipe.word_rate * rate);
+                }
             }
         }
         loss.to_scalar()
@@ -154,7 +169,8 @@ impl<'a> Trainer<'a> {
     fn encode(&mut self, text: &str) -> Encoding {
         let mut encoding = Encoding::default();
         let text = augment::augment(text, &mut self.random);
-        let _whole = encoding.read(crate::text::cut(&text), self.recipe.hash_seed, &mut || false);
+        let _whole = encoding.read(crate::text::cut(&text), &self.words.lexicon, &mut || false);
+        encoding.rows.retain(|_| self.random.unit() >= self.recipe.word_dropout);
         for kind in 0..KINDS {
             encoding.grams[kind].retain(|_| self.random.unit() >= self.recipe.dropout);
         }
@@ -206,18 +222,18 @@ mod tests {
     }
 
     fn recipe() -> Recipe {
-        let shape = Shape { table_bits: [8, 8, 8], hidden: 16, seen_bits: 12 };
+        let shape = Shape { table_bits: [8, 8, 8], hidden: 16, words: 0, seen_bits: 12 };
         Recipe { epochs: 3, batch: 16, shape, ..Recipe::default() }
     }
 
     #[test]
     fn a_model_learns_what_the_rows_say() {
         let mut last = None;
-        let model = train(&recipe(), &rows(), &rows(), &mut |progress| last = Some(progress)).unwrap();
+        let model = train(&recipe(), &rows(), &rows(), &[], &mut |progress| last = Some(progress)).unwrap();
         assert_eq!(model.domains(), ["rhymes", "sums"]);
         assert_eq!(model.card().dev.accuracy, 1.0);
         assert_eq!(model.card().sources[0].licenses, ["CC0-1.0"]);
-        assert!(last.is_some_and(|last| last.rows == 600 && last.of == 600));
+        assert!(matches!(last, Some(Progress::Network { rows: 600, of: 600, .. })));
         let scores = model.score("please add 5 and 900", &mut Scratch::default());
         assert!(scores.domains()[1] > 0.8, "{:?}", scores.domains());
     }
@@ -226,7 +242,7 @@ mod tests {
     fn the_same_recipe_and_rows_give_the_same_bytes() {
         let file = |seed| {
             let recipe = Recipe { seed, ..recipe() };
-            train(&recipe, &rows(), &rows(), &mut |_| ()).unwrap().to_bytes().unwrap()
+            train(&recipe, &rows(), &rows(), &[], &mut |_| ()).unwrap().to_bytes().unwrap()
         };
         assert!(file(1) == file(1));
         assert!(file(1) != file(2));
@@ -234,13 +250,13 @@ mod tests {
 
     #[test]
     fn one_domain_is_nothing_to_learn() {
-        let error = train(&recipe(), &rows()[..1], &[], &mut |_| ()).unwrap_err();
+        let error = train(&recipe(), &rows()[..1], &[], &[], &mut |_| ()).unwrap_err();
         assert_eq!(error.to_string(), "the training rows name 1 domains, where 2 to 32 can be learned");
     }
 
     #[test]
     fn without_tuning_rows_there_is_still_a_model() {
-        let model = train(&recipe(), &rows(), &[], &mut |_| ()).unwrap();
+        let model = train(&recipe(), &rows(), &[], &[], &mut |_| ()).unwrap();
         assert_eq!(model.score("add", &mut Scratch::default()).ood(), 0.0);
         assert!((model.card().temperature - 1.0).abs() < 1e-6, "{}", model.card().temperature);
     }

@@ -11,13 +11,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::card::Card;
 use crate::encode::{FEATURE_VERSION, KINDS};
+use crate::heads::{GRAM_BITS, Heads};
+use crate::lexicon::{Lexicon, MAX_WORD_ROWS};
+use crate::link::{KNOTS, Link};
+use crate::promise::{Calibration, Sample};
 use crate::scores::MAX_DOMAINS;
 use crate::surface::SURFACE;
 
 /// Numbers in a row of a table.
 pub const DIM: usize = 16;
-/// Numbers that the trunk reads: one pooled row per kind of n-gram, then the surface figures.
-pub const INPUT: usize = KINDS * DIM + SURFACE;
+/// Numbers in a word's vector.
+pub const WORD_DIM: usize = 128;
+/// Numbers that the trunk reads: one pooled row per kind of n-gram, the pooled vectors of the words, then the
+/// surface figures.
+pub const INPUT: usize = KINDS * DIM + WORD_DIM + SURFACE;
 
 const CARD: &str = "card";
 const TABLES: [&str; KINDS] = ["table.words", "table.pairs", "table.letters"];
@@ -29,6 +36,8 @@ pub struct Shape {
     pub table_bits: [u32; KINDS],
     /// Width of the trunk.
     pub hidden: usize,
+    /// Rows of the table of word vectors.
+    pub words: usize,
     /// Binary logarithm of the bits of the set of what training saw.
     pub seen_bits: u32,
 }
@@ -40,6 +49,12 @@ pub(crate) struct Weights {
     pub(crate) tables: [Vec<i8>; KINDS],
     /// `(KINDS, DIM)`
     pub(crate) scales: Vec<f32>,
+    /// Which row of `words` a word has.
+    pub(crate) lexicon: Lexicon,
+    /// `(rows, WORD_DIM)`, in units of `word_scales`.
+    pub(crate) words: Vec<i8>,
+    /// `(WORD_DIM)`
+    pub(crate) word_scales: Vec<f32>,
     /// `(INPUT, hidden)`
     pub(crate) trunk: Vec<f32>,
     /// `(hidden)`
@@ -48,6 +63,8 @@ pub(crate) struct Weights {
     pub(crate) head: Vec<f32>,
     /// `(domains)`
     pub(crate) head_bias: Vec<f32>,
+    /// Weight of each surface figure in how hard a text is, `(SURFACE)`.
+    pub(crate) difficulty: Vec<f32>,
     /// `2^seen_bits` bits, the lowest of a byte first.
     pub(crate) seen: Vec<u8>,
 }
@@ -95,7 +112,7 @@ impl fmt::Display for LoadError {
 impl std::error::Error for LoadError {}
 
 /// Reads and checks a whole file.
-pub(crate) fn read(bytes: &[u8]) -> Result<(Card, Weights), LoadError> {
+pub(crate) fn read(bytes: &[u8]) -> Result<(Card, Weights, Heads, Option<Calibration>), LoadError> {
     let card = read_card(bytes)?;
     let file = SafeTensors::deserialize(bytes).map_err(LoadError::NotSafetensors)?;
     let (shape, domains) = (&card.shape, card.labels.len());
@@ -103,16 +120,60 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Card, Weights), LoadError> {
     for ((table, name), bits) in tables.iter_mut().zip(TABLES).zip(shape.table_bits) {
         *table = tensor(&file, name, Dtype::I8, &[1 << bits, DIM])?.iter().map(|&byte| byte as i8).collect();
     }
+    let keys = tensor(&file, "words.keys", Dtype::U32, &[shape.words])?;
+    let keys: Vec<u32> = keys.as_chunks().0.iter().map(|&key| u32::from_le_bytes(key)).collect();
+    let words = tensor(&file, "words", Dtype::I8, &[shape.words, WORD_DIM])?;
     let weights = Weights {
         tables,
+        lexicon: Lexicon::new(card.hash_seed, &keys),
+        words: words.iter().map(|&byte| byte as i8).collect(),
+        word_scales: floats(&file, "words.scales", &[WORD_DIM])?,
         scales: floats(&file, "table.scales", &[KINDS, DIM])?,
         trunk: floats(&file, "trunk.weight", &[INPUT, shape.hidden])?,
         trunk_bias: floats(&file, "trunk.bias", &[shape.hidden])?,
         head: floats(&file, "domain.weight", &[shape.hidden, domains])?,
         head_bias: floats(&file, "domain.bias", &[domains])?,
+        difficulty: floats(&file, "difficulty", &[SURFACE])?,
         seen: tensor(&file, "seen", Dtype::U8, &[1 << (shape.seen_bits - 3)])?.to_vec(),
     };
-    Ok((card, weights))
+    let heads = read_heads(&file, &card)?;
+    let calibration = read_calibration(&file, &card)?;
+    Ok((card, weights, heads, calibration))
+}
+
+fn read_links(file: &SafeTensors<'_>, models: usize) -> Result<Vec<Link>, LoadError> {
+    let numbers = floats(file, "success.links", &[models, 2, KNOTS])?;
+    let link = |numbers: &[f32]| Link {
+        from: std::array::from_fn(|knot| numbers[knot]),
+        to: std::array::from_fn(|knot| numbers[KNOTS + knot]),
+    };
+    Ok(numbers.chunks_exact(2 * KNOTS).map(link).collect())
+}
+
+fn read_calibration(file: &SafeTensors<'_>, card: &Card) -> Result<Option<Calibration>, LoadError> {
+    let Some(promise) = &card.promise else { return Ok(None) };
+    let wishes = floats(file, "promise.wishes", &[promise.samples])?;
+    let needs = tensor(file, "promise.needs", Dtype::U8, &[promise.samples])?;
+    let samples =
+        wishes.into_iter().zip(needs).map(|(wish, &needs)| Sample { wish, needs_large: needs != 0 });
+    Ok(Some(Calibration { samples: samples.collect(), ..promise.of.clone() }))
+}
+
+fn read_heads(file: &SafeTensors<'_>, card: &Card) -> Result<Heads, LoadError> {
+    let models = card.known.len();
+    if models == 0 {
+        return Ok(Heads::default());
+    }
+    let grams = tensor(file, "success.grams", Dtype::I8, &[1 << GRAM_BITS, models])?;
+    Ok(Heads {
+        names: card.known.iter().map(|known| known.name.clone()).collect(),
+        surface: floats(file, "success.surface", &[SURFACE, models])?,
+        words: floats(file, "success.words", &[WORD_DIM, models])?,
+        grams: grams.iter().map(|&byte| byte as i8).collect(),
+        scales: floats(file, "success.scales", &[models])?,
+        bias: floats(file, "success.bias", &[models])?,
+        links: read_links(file, models)?,
+    })
 }
 
 fn read_card(bytes: &[u8]) -> Result<Card, LoadError> {
@@ -126,6 +187,12 @@ fn read_card(bytes: &[u8]) -> Result<Card, LoadError> {
     if !(1..=MAX_DOMAINS).contains(&card.labels.len()) {
         let why = format!("{} labels, where 1 to {MAX_DOMAINS} can be held", card.labels.len());
         return Err(LoadError::Card(why));
+    }
+    if card.shape.words > MAX_WORD_ROWS {
+        return Err(LoadError::Card(format!(
+            "{} word vectors, where {MAX_WORD_ROWS} can be held",
+            card.shape.words
+        )));
     }
     if card.shape.hidden == 0 {
         return Err(LoadError::Card("a trunk of no width".into()));
@@ -162,7 +229,12 @@ fn floats(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32
 }
 
 /// The bytes of a file; the same card and weights give the same bytes.
-pub(crate) fn write(card: &Card, weights: &Weights) -> Result<Vec<u8>, LoadError> {
+pub(crate) fn write(
+    card: &Card,
+    weights: &Weights,
+    heads: &Heads,
+    samples: &[Sample],
+) -> Result<Vec<u8>, LoadError> {
     let (hidden, domains) = (card.shape.hidden, card.labels.len());
     let mut tensors = vec![
         ("table.scales", Dtype::F32, vec![KINDS, DIM], float_bytes(&weights.scales)),
@@ -170,11 +242,37 @@ pub(crate) fn write(card: &Card, weights: &Weights) -> Result<Vec<u8>, LoadError
         ("trunk.bias", Dtype::F32, vec![hidden], float_bytes(&weights.trunk_bias)),
         ("domain.weight", Dtype::F32, vec![hidden, domains], float_bytes(&weights.head)),
         ("domain.bias", Dtype::F32, vec![domains], float_bytes(&weights.head_bias)),
+        ("difficulty", Dtype::F32, vec![SURFACE], float_bytes(&weights.difficulty)),
         ("seen", Dtype::U8, vec![weights.seen.len()], weights.seen.clone()),
+        (
+            "words.keys",
+            Dtype::U32,
+            vec![card.shape.words],
+            weights.lexicon.keys.iter().flat_map(|key| key.to_le_bytes()).collect(),
+        ),
+        ("words", Dtype::I8, vec![card.shape.words, WORD_DIM], bytes(&weights.words)),
+        ("words.scales", Dtype::F32, vec![WORD_DIM], float_bytes(&weights.word_scales)),
     ];
+    if card.promise.is_some() {
+        let wishes: Vec<f32> = samples.iter().map(|sample| sample.wish).collect();
+        let needs = samples.iter().map(|sample| u8::from(sample.needs_large)).collect();
+        tensors.push(("promise.wishes", Dtype::F32, vec![samples.len()], float_bytes(&wishes)));
+        tensors.push(("promise.needs", Dtype::U8, vec![samples.len()], needs));
+    }
+    let models = heads.names.len();
+    let links: Vec<f32> = heads.links.iter().flat_map(|link| link.from.into_iter().chain(link.to)).collect();
+    if models > 0 {
+        tensors.extend([
+            ("success.surface", Dtype::F32, vec![SURFACE, models], float_bytes(&heads.surface)),
+            ("success.words", Dtype::F32, vec![WORD_DIM, models], float_bytes(&heads.words)),
+            ("success.grams", Dtype::I8, vec![1 << GRAM_BITS, models], bytes(&heads.grams)),
+            ("success.scales", Dtype::F32, vec![models], float_bytes(&heads.scales)),
+            ("success.bias", Dtype::F32, vec![models], float_bytes(&heads.bias)),
+            ("success.links", Dtype::F32, vec![models, 2, KNOTS], float_bytes(&links)),
+        ]);
+    }
     for (table, name) in weights.tables.iter().zip(TABLES) {
-        let bytes = table.iter().map(|&number| number as u8).collect();
-        tensors.push((name, Dtype::I8, vec![table.len() / DIM, DIM], bytes));
+        tensors.push((name, Dtype::I8, vec![table.len() / DIM, DIM], bytes(table)));
     }
     let json = serde_json::to_string(card).map_err(|error| LoadError::Card(error.to_string()))?;
     let views: Result<Vec<_>, _> = tensors
@@ -183,6 +281,10 @@ pub(crate) fn write(card: &Card, weights: &Weights) -> Result<Vec<u8>, LoadError
         .collect();
     let metadata = HashMap::from([(CARD.to_owned(), json)]);
     views.and_then(|views| serialize(views, Some(metadata))).map_err(LoadError::NotSafetensors)
+}
+
+fn bytes(table: &[i8]) -> Vec<u8> {
+    table.iter().map(|&number| number as u8).collect()
 }
 
 fn float_bytes(numbers: &[f32]) -> Vec<u8> {

@@ -1,14 +1,15 @@
 //! `mixgate check`: validates a configuration and prints what it resolves to.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 
 use super::Exit;
 use crate::config::{self, written};
-use crate::policy;
-use crate::state::load_classifier;
+use crate::meter::Meter;
+use crate::state::{load_classifier, snapshot_for_dry_runs};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -20,8 +21,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let checked = config::load(&args.config).map_err(|faults| Exit::Input(faults.to_string()))?;
     let classifier = load_classifier(&checked.config).map_err(Exit::Input)?;
-    let config = &checked.config;
-    anstream::println!("{}: valid, hash {}", args.config.display(), checked.hash);
+    let warnings = checked.warnings.clone();
+    let meter = Meter::new(classifier.version());
+    let snapshot = snapshot_for_dry_runs(checked, Arc::clone(&classifier), &meter).map_err(Exit::Input)?;
+    let config = &snapshot.config;
+    anstream::println!("{}: valid, hash {}", args.config.display(), snapshot.hash);
     anstream::println!("data plane   http://{}", config.server.listen);
     anstream::println!("admin plane  http://{}", config.server.admin_listen);
     anstream::println!(
@@ -30,7 +34,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         classifier.domains().len(),
         config.router.deadline
     );
-    for named in policy::build(&config.policies) {
+    for named in &snapshot.policies {
         let mark = if named.name == config.router.policy { " (auto)" } else { "" };
         let require = if named.require.is_empty() {
             String::new()
@@ -49,7 +53,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         }
     );
     anstream::println!("{}", experts(config));
-    for warning in &checked.warnings {
+    for warning in &warnings {
         anstream::eprintln!("warning: {warning}");
     }
     Ok(())
@@ -58,7 +62,14 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 fn experts(config: &written::Config) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["expert", "model", "endpoints", "USD/1M in · out", "context", "domains with a figure"]);
+    table.set_header([
+        "expert",
+        "model",
+        "endpoints",
+        "USD/1M in · out",
+        "context",
+        "domains with a figure, catalogue",
+    ]);
     for expert in &config.experts {
         let role = if expert.name == config.fallback { " (fallback)" } else { "" };
         let endpoints: Vec<&str> = expert
@@ -70,7 +81,8 @@ fn experts(config: &written::Config) -> Table {
         let price = expert
             .price
             .map_or_else(|| "unpriced".to_owned(), |p| format!("{} · {}", p.input_per_1m, p.output_per_1m));
-        let quality: Vec<String> = expert.quality.iter().map(|(d, q)| format!("{d} {q}")).collect();
+        let quality = expert.quality.iter().map(|(d, q)| format!("{d} {q}"));
+        let quality: Vec<String> = quality.chain(expert.catalogue.clone()).collect();
         table.add_row([
             format!("{}{role}", expert.name),
             expert.model.clone(),

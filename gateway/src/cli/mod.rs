@@ -1,5 +1,7 @@
 //! The command line: one file per command. Results go to standard output, everything else to standard error.
 
+mod calibrate;
+mod catalogue;
 mod check;
 mod demo;
 mod eval;
@@ -15,6 +17,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use router_model::RouterModel;
 
 /// One endpoint in front of many models: each request goes to the expert that suits it.
 #[derive(Debug, Parser)]
@@ -43,7 +46,11 @@ enum Command {
     Schema(schema::Args),
     /// Dry run: the decision for a prompt, and what decided it.
     Route(route::Args),
-    /// Judge the router model on labelled prompts.
+    /// Teach the router model one's own experts from graded answers, and see what it may promise.
+    Calibrate(calibrate::Args),
+    /// List the models that the router model knows from graded answers.
+    Catalogue(catalogue::Args),
+    /// Judge the router model on labelled prompts or graded answers.
     Eval(eval::Args),
     /// Make a router model from labelled prompts.
     #[cfg(feature = "train")]
@@ -96,12 +103,23 @@ impl Cli {
             Command::Check(args) => check::run(&args),
             Command::Schema(args) => schema::run(args),
             Command::Route(args) => route::run(args),
+            Command::Calibrate(args) => calibrate::run(&args),
+            Command::Catalogue(args) => catalogue::run(args),
             Command::Eval(args) => eval::run(args),
             #[cfg(feature = "train")]
             Command::Train(args) => train::run(args),
             Command::HashKey(args) => hash_key::run(args),
         }
     }
+}
+
+/// The router model of a command: `builtin`, or a file.
+fn load_router_model(model: &str) -> Result<RouterModel, Exit> {
+    if model == "builtin" {
+        return RouterModel::builtin().map_err(|error| Exit::Internal(error.to_string()));
+    }
+    let bytes = std::fs::read(model).map_err(|error| Exit::Input(format!("{model}: {error}")))?;
+    RouterModel::from_bytes(&bytes).map_err(|error| Exit::Input(format!("{model}: {error}")))
 }
 
 /// The asynchronous runtime of a command.

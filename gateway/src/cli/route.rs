@@ -1,5 +1,6 @@
 //! `mixgate route`: a dry run. Where would this prompt go, what would it cost, and which words decided?
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Exit;
+use crate::api::Dialect;
 use crate::api::explain::{DryRun, dry_run};
+use crate::ask::Ask;
 use crate::auth::Caller;
 use crate::config::{self, Checked};
 use crate::error::Failure;
@@ -22,6 +25,7 @@ use crate::meter::Meter;
 use crate::plan::cost_text;
 use crate::record::Decision;
 use crate::state::{Snapshot, load_classifier, snapshot_for_dry_runs};
+use crate::text;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -54,8 +58,11 @@ pub(super) fn run(args: Args) -> Result<(), Exit> {
     let body = body_of(&prompt)?;
     let dry_run = dry_run(&snapshot, Caller(None), &headers, &body).map_err(|f| Exit::Input(f.message()))?;
     if args.json {
-        let line =
-            serde_json::to_string(&Line { large_score: large_score(&dry_run.decision), dry_run: &dry_run });
+        let line = serde_json::to_string(&Line {
+            large_score: large_score(&dry_run.decision),
+            known_models: known_models(&snapshot, &body),
+            dry_run: &dry_run,
+        });
         anstream::println!("{}", line.map_err(|e| Exit::Internal(e.to_string()))?);
     } else {
         show(&dry_run);
@@ -72,7 +79,7 @@ fn snapshot(path: Option<&Path>) -> Result<Arc<Snapshot>, Exit> {
     let checked: Checked = checked.map_err(|faults| Exit::Input(faults.to_string()))?;
     let classifier = load_classifier(&checked.config).map_err(Exit::Input)?;
     let meter = Meter::new(classifier.version());
-    Ok(Arc::new(snapshot_for_dry_runs(checked, classifier, &meter)))
+    snapshot_for_dry_runs(checked, classifier, &meter).map(Arc::new).map_err(Exit::Input)
 }
 
 fn headers(policy: Option<&str>) -> Result<HeaderMap, Exit> {
@@ -111,21 +118,38 @@ fn body_of(prompt: &str) -> Result<Vec<u8>, Exit> {
     serde_json::to_vec(&body).map_err(|e| Exit::Internal(e.to_string()))
 }
 
-/// How much a request needs the fallback, 0 to 1: the quality that the best other expert lacks.
+/// What one spread of difficulty adds to the log-odds of needing the fallback.
+const DIFFICULTY: f32 = 0.5;
+
+/// How much a request needs the fallback, 0 to 1: the chance that the fallback answers well and the best other
+/// expert does not, were both independent, moved by how hard the prompt looks.
 fn large_score(decision: &Decision) -> f32 {
     let fallback = decision.snapshot.fallback;
     let others =
         decision.candidates.iter().enumerate().filter(|(i, c)| *i != fallback && c.why_not.is_none());
     let best = others.map(|(_, c)| c.score).fold(0.0, f32::max);
-    let large = decision.candidates[fallback].score.max(f32::EPSILON);
-    (1.0 - best / large).clamp(0.0, 1.0)
+    let needs = (decision.candidates[fallback].score * (1.0 - best)).clamp(0.005, 0.995);
+    let difficulty = decision.scores.as_ref().map_or(0.0, router_model::Scores::difficulty);
+    let odds = (needs / (1.0 - needs)).ln() + DIFFICULTY * difficulty;
+    1.0 / (1.0 + (-odds).exp())
 }
 
 #[derive(Serialize)]
 struct Line<'a> {
     large_score: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_models: Option<BTreeMap<&'a str, f32>>,
     #[serde(flatten)]
     dry_run: &'a DryRun,
+}
+
+/// The chance of a good answer of every model that the router model knows.
+fn known_models<'a>(snapshot: &'a Snapshot, body: &[u8]) -> Option<BTreeMap<&'a str, f32>> {
+    let heads = snapshot.classifier.heads()?;
+    let text = text::routable(&Ask::parse(Dialect::Chat, body).ok()?).text;
+    let mut chances = Vec::new();
+    let _scores = snapshot.classifier.judge(&text, heads, &mut chances, &mut || false)?;
+    Some(heads.names().iter().map(String::as_str).zip(chances).collect())
 }
 
 #[derive(Deserialize)]
@@ -180,7 +204,8 @@ fn decide_row(snapshot: &Arc<Snapshot>, headers: &HeaderMap, line: &str) -> Resu
     };
     let mut dry_run = dry_run(snapshot, Caller(None), headers, &body).map_err(|f: Failure| f.message())?;
     dry_run.id = row.id.map(RawValue::to_owned);
-    let line = Line { large_score: large_score(&dry_run.decision), dry_run: &dry_run };
+    let known_models = known_models(snapshot, &body);
+    let line = Line { large_score: large_score(&dry_run.decision), known_models, dry_run: &dry_run };
     serde_json::to_string(&line).map_err(|e| e.to_string())
 }
 

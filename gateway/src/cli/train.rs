@@ -3,10 +3,14 @@
 //! The same files, options and program give the same bytes, so that a model can be checked by making it
 //! again; for this the day in the card is an option and not the clock's.
 
+#[cfg(feature = "encoder")]
+mod distill;
+
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use router_model::train::{Progress, Recipe, train};
+use router_model::outcomes::{self, Outcome};
+use router_model::train::{KeyedVectors, Progress, Recipe, WordVectors, train};
 use router_model::{DataFile, RouterModel, data, eval};
 use sha2::{Digest, Sha256};
 
@@ -19,11 +23,22 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     domains: PathBuf,
     /// Prompts to calibrate on, of the same shape; none of them should be among the others.
-    #[arg(long, value_name = "FILE")]
-    dev: PathBuf,
-    /// Where the model goes.
+    #[arg(long, value_name = "FILE", required_unless_present = "distill")]
+    dev: Option<PathBuf>,
+    /// Graded answers to learn the chances of models from: JSON lines with `prompt` and `models`. Rows whose
+    /// `split` is not `train` are left out.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    outcomes: Vec<PathBuf>,
+    /// Where the model, or what `--distill` makes, goes.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Train nothing, but write vectors for `--words`, of the words of the prompts as a sentence encoder
+    /// reads them: a folder with the config.json, tokenizer.json and model.safetensors of a BERT.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dev", "outcomes", "words", "epochs", "seed", "date"])]
+    distill: Option<PathBuf>,
+    /// Vectors of words to start from, made by `--distill`; without it those of the built-in model.
+    #[arg(long, value_name = "FILE")]
+    words: Option<PathBuf>,
     /// Passes over the prompts.
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
@@ -35,22 +50,58 @@ pub(crate) struct Args {
     date: Option<String>,
 }
 
-/// Reads, trains, writes, and says how good the model is.
+/// Distils or trains, as the options say.
 pub(crate) fn run(args: Args) -> Result<(), Exit> {
     check_folder(&args.out)?;
+    match (&args.distill, &args.dev) {
+        (Some(teacher), _) => distill::run(teacher, &args.domains, &args.out),
+        (None, Some(dev)) => fit(&dev.clone(), args),
+        (None, None) => Err(Exit::Usage("--dev is missing: prompts to calibrate on".into())),
+    }
+}
+
+/// What stands in for distillation where no encoder is built in.
+#[cfg(not(feature = "encoder"))]
+mod distill {
+    use super::{Exit, Path};
+
+    pub(super) fn run(_: &Path, _: &Path, _: &Path) -> Result<(), Exit> {
+        let message = "--distill needs an encoder, which this mixgate was built without; build one with it: \
+                       cargo build --release --features encoder";
+        Err(Exit::Usage(message.into()))
+    }
+}
+
+/// Reads, trains, writes, and says how good the model is.
+fn fit(dev: &Path, args: Args) -> Result<(), Exit> {
     let (rows, rows_file) = read(&args.domains)?;
-    let (dev, dev_file) = read(&args.dev)?;
+    let (dev, dev_file) = read(dev)?;
+    let (outcomes, outcome_files) = read_outcomes(&args.outcomes)?;
     let out = args.out.clone();
-    let recipe = recipe(args, vec![rows_file, dev_file]);
+    let words = args.words.clone();
+    let mut recipe = recipe(args, [rows_file, dev_file].into_iter().chain(outcome_files).collect());
+    (recipe.words, recipe.hash_seed) = vectors(words.as_deref(), recipe.hash_seed)?;
     let bar = bar();
-    let trained = train(&recipe, &rows, &dev, &mut |progress| advance(&bar, progress));
+    let trained = train(&recipe, &rows, &dev, &outcomes, &mut |progress| advance(&bar, progress));
     bar.finish_and_clear();
     let model = trained.map_err(|error| Exit::Input(error.to_string()))?;
     let bytes = model.to_bytes().map_err(|error| Exit::Internal(error.to_string()))?;
-    std::fs::write(&out, &bytes).map_err(|error| Exit::Input(format!("{}: {error}", out.display())))?;
+    write(&out, &bytes)?;
     super::eval::show(&eval::evaluate(&model, &dev));
     show_card(&model, &out, bytes.len());
     Ok(())
+}
+
+/// The vectors of a file, else those of the built-in model; and the start of the hashes that they are known by.
+fn vectors(path: Option<&Path>, seed: u64) -> Result<(KeyedVectors, u64), Exit> {
+    let Some(path) = path else {
+        let model = RouterModel::builtin().map_err(|error| Exit::Internal(error.to_string()))?;
+        return Ok(KeyedVectors::of(&model));
+    };
+    let fault = |error: &dyn std::fmt::Display| Exit::Input(format!("{}: {error}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| fault(&error))?;
+    let vectors = WordVectors::from_bytes(&bytes).map_err(|error| fault(&error))?;
+    Ok((vectors.keyed(seed), seed))
 }
 
 /// Asks before the work whether its result has a place to go.
@@ -65,10 +116,33 @@ fn check_folder(out: &Path) -> Result<(), Exit> {
 
 fn read(path: &Path) -> Result<(Vec<data::Row>, DataFile), Exit> {
     let rows = data::read(path).map_err(|error| Exit::Input(error.to_string()))?;
-    let bytes = std::fs::read(path).map_err(|error| Exit::Input(format!("{}: {error}", path.display())))?;
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let file = DataFile { name: name(path), sha256, rows: rows.len() };
+    let file = describe(path, rows.len())?;
     Ok((rows, file))
+}
+
+fn describe(path: &Path, rows: usize) -> Result<DataFile, Exit> {
+    Ok(DataFile { name: name(path), sha256: sha256(path)?, rows })
+}
+
+fn read_outcomes(paths: &[PathBuf]) -> Result<(Vec<Outcome>, Vec<DataFile>), Exit> {
+    let (mut all, mut files) = (Vec::new(), Vec::new());
+    for path in paths {
+        let mut rows = outcomes::read(path).map_err(|error| Exit::Input(error.to_string()))?;
+        rows.retain(|row| row.split.is_empty() || row.split == "train");
+        files.push(describe(path, rows.len())?);
+        all.extend(rows);
+    }
+    Ok((all, files))
+}
+
+/// The SHA-256 of a file, in hexadecimal digits.
+fn sha256(path: &Path) -> Result<String, Exit> {
+    let bytes = std::fs::read(path).map_err(|error| Exit::Input(format!("{}: {error}", path.display())))?;
+    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Exit> {
+    std::fs::write(path, bytes).map_err(|error| Exit::Input(format!("{}: {error}", path.display())))
 }
 
 /// The file's name without its folder, which is nobody else's business.
@@ -90,13 +164,14 @@ fn recipe(args: Args, files: Vec<DataFile>) -> Recipe {
 
 /// The command that makes this model again, in a folder that holds its files.
 fn command(args: &Args) -> String {
-    let mut command = format!(
-        "mixgate train --domains {} --dev {} --out {}",
-        name(&args.domains),
-        name(&args.dev),
-        name(&args.out)
-    );
+    let mut command = format!("mixgate train --domains {}", name(&args.domains));
+    let outcomes: Vec<String> = args.outcomes.iter().map(|path| name(path)).collect();
+    let outcomes = (!outcomes.is_empty()).then(|| outcomes.join(" "));
     for (option, value) in [
+        ("dev", args.dev.as_deref().map(name)),
+        ("words", args.words.as_deref().map(name)),
+        ("outcomes", outcomes),
+        ("out", Some(name(&args.out))),
         ("epochs", args.epochs.map(|epochs| epochs.to_string())),
         ("seed", args.seed.map(|seed| seed.to_string())),
         ("date", args.date.clone()),
@@ -109,14 +184,18 @@ fn command(args: &Args) -> String {
 }
 
 fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {percent:>3} % of prompts, loss {msg}, {eta} left");
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3} % {msg}, {eta} left");
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn advance(bar: &ProgressBar, progress: Progress) {
-    bar.set_length(progress.of as u64);
-    bar.set_position(progress.rows as u64);
-    bar.set_message(format!("{:.3}", progress.loss));
+    let (done, of, message) = match progress {
+        Progress::Network { rows, of, loss } => (rows, of, format!("of prompts, loss {loss:.3}")),
+        Progress::Heads { done, of } => (done, of, "of heads".to_owned()),
+    };
+    bar.set_length(of as u64);
+    bar.set_position(done as u64);
+    bar.set_message(message);
 }
 
 fn show_card(model: &RouterModel, out: &Path, bytes: usize) {
@@ -130,6 +209,7 @@ fn show_card(model: &RouterModel, out: &Path, bytes: usize) {
         anstream::println!("  data         {} ({} rows, sha256 {})", file.name, file.rows, file.sha256);
     }
     anstream::println!("  sources      {}", card.sources.len());
+    anstream::println!("  models known {}", card.known.len());
     anstream::println!("  command      {}", card.command);
     anstream::println!("  date         {}", card.date.as_deref().unwrap_or("none given"));
 }

@@ -236,7 +236,7 @@ impl<'c> Check<'c> {
             }
         }
         let is_fallback = expert.name == self.config.fallback;
-        if expert.quality.is_empty() && !is_fallback {
+        if expert.quality.is_empty() && expert.catalogue.is_none() && !is_fallback {
             let note = format!(
                 "the expert `{}` has no quality figure: it is used only where a request names it",
                 expert.name
@@ -281,21 +281,13 @@ impl<'c> Check<'c> {
             (None, None) if written("tolerance").is_none() => {
                 self.faults.push(place, format!("the policy `{name}` has no dial"), "tolerance: 0.05");
             }
-            (None, Some(_)) => {
-                let place = written("max_under_route").unwrap_or(place);
-                let message = "the router model carries no calibration for `max_under_route`";
-                self.faults.push(
-                    place,
-                    message,
-                    "a promise needs calibration data; use `tolerance` with this model",
-                );
-            }
             _ => {}
         }
         let dials = [
             ("tolerance", policy.tolerance),
             ("max_under_route", policy.max_under_route),
             ("min_confidence", policy.min_confidence),
+            ("max_ood_score", policy.max_ood_score),
         ];
         for (key, value) in dials {
             if value.is_some_and(|v| !(0.0..=1.0).contains(&v)) {

@@ -136,6 +136,11 @@ pub struct Policy {
     /// Below this probability of the likeliest domain the fallback answers, reason `low_confidence`. Default 0.4.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub min_confidence: Option<f64>,
+    /// From this out-of-distribution score on the fallback answers, reason `out_of_distribution`: the share of
+    /// familiar prompts that are less unlike the known. Default 0.99: one familiar prompt in a hundred is taken for
+    /// a strange one. 1: only what is stranger than every tuning prompt, as text without a word is.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_ood_score: Option<f64>,
     /// Governance tags every expert must have.
     pub require: Vec<String>,
 }
@@ -166,6 +171,10 @@ pub struct Expert {
     /// Chance of a good answer, per domain. No figure: never chosen for that domain; the fallback's default is 1.
     #[serde(default)]
     pub quality: BTreeMap<String, f64>,
+    /// The name of this model, or of one like it, in the router model's catalogue (`mixgate catalogue`): its chance
+    /// of a good answer is then estimated for each prompt, in the domains where it was graded. `quality` goes first.
+    #[serde(default)]
+    pub catalogue: Option<String>,
     /// Price per million tokens, USD. Needed, unless `hosting` is given: then its requests count as unpriced.
     #[serde(default)]
     pub price: Option<Price>,

@@ -34,8 +34,14 @@ pub struct Expert {
     pub authorization: Option<(HeaderName, HeaderValue)>,
     /// What it is meant for.
     pub domains: Vec<String>,
-    /// Chance of a good answer per label of the router model.
+    /// Chance of a good answer per label of the router model, as configured.
     pub quality: Vec<Option<f32>>,
+    /// Its name in the router model's catalogue.
+    pub catalogue: Option<String>,
+    /// Where the router model knows it: its place among the chances.
+    pub head: Option<usize>,
+    /// Labels for which the router model has seen graded answers of it; there its chance stands in for `quality`.
+    pub graded: Vec<bool>,
     /// Price of its tokens; `None`: unknown.
     pub price: Option<Price>,
     /// USD per hour, used or not.
@@ -89,9 +95,19 @@ impl Expert {
         self.tags.contains(tag) || (tag.starts_with("trained_on:") && !self.training_known)
     }
 
-    /// Expected chance of a good answer over a distribution of domains. Zero where it has no figure.
-    pub fn expected_quality(&self, domains: &[f32]) -> f32 {
-        domains.iter().zip(&self.quality).map(|(p, q)| p * q.unwrap_or(0.0)).sum()
+    /// Expected chance of a good answer over a distribution of domains: the figure of each domain, else the
+    /// chance that the router model gives this very prompt, else zero.
+    pub fn expected_quality(&self, domains: &[f32], chances: &[f32]) -> f32 {
+        let chance = self.head.and_then(|head| chances.get(head)).copied().unwrap_or(0.0);
+        let figures = self.quality.iter().zip(&self.graded);
+        let of =
+            |(quality, graded): (&Option<f32>, &bool)| quality.unwrap_or(if *graded { chance } else { 0.0 });
+        domains.iter().zip(figures.map(of)).map(|(p, quality)| p * quality).sum()
+    }
+
+    /// Whether something is known of it for a label.
+    pub fn knows(&self, label: usize) -> bool {
+        self.quality.get(label).is_some_and(Option::is_some) || self.graded.get(label) == Some(&true)
     }
 }
 

@@ -3,14 +3,19 @@
 //!
 //! To add one: a file with `impl Policy`, and one line in [`build`].
 
+mod promise;
 mod tolerance;
 
+use std::collections::BTreeMap;
+
+use crate::classify::Classifier;
 use crate::config::written;
 use crate::constraint::WhyNot;
 use crate::expert::Expert;
 use crate::price::MicroUsd;
 use crate::record::Reason;
 
+pub use promise::UnderRoute;
 pub use tolerance::Tolerance;
 
 /// Policies where the configuration names none: name and tolerance.
@@ -18,6 +23,9 @@ pub const SHIPPED: [(&str, f64); 3] = [("careful", 0.02), ("balanced", 0.05), ("
 
 /// The likeliest domain below this probability: the fallback answers.
 pub const MIN_CONFIDENCE: f32 = 0.4;
+
+/// More unlike the known than this share of familiar prompts: the fallback answers.
+pub const MAX_OOD: f32 = 0.99;
 
 /// What the router model said of a request.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +36,8 @@ pub struct Evidence<'a> {
     pub top: usize,
     /// Its probability.
     pub confidence: f32,
+    /// How unlike the known the text is: the share of familiar prompts that are less so.
+    pub ood: f32,
 }
 
 /// One expert as a policy sees it.
@@ -37,6 +47,8 @@ pub struct Candidate<'a> {
     pub expert: &'a Expert,
     /// Expected chance of a good answer.
     pub quality: f32,
+    /// Chance of a good answer to this very prompt, where the router model knows the expert.
+    pub chance: Option<f32>,
     /// Expected cost of this request; `None`: unpriced.
     pub cost: Option<MicroUsd>,
     /// Why it may not take it.
@@ -75,19 +87,89 @@ pub struct Named {
 }
 
 /// The policies of a configuration, or the shipped ones.
-pub fn build(written: &std::collections::BTreeMap<String, written::Policy>) -> Vec<Named> {
+///
+/// # Errors
+///
+/// In words, when a promise cannot be made.
+pub fn build(
+    written: &BTreeMap<String, written::Policy>,
+    experts: &[Expert],
+    fallback: usize,
+    model: &dyn Classifier,
+) -> Result<Vec<Named>, String> {
     let shipped =
         || SHIPPED.iter().map(|(name, tolerance)| ((*name).to_owned(), shipped_policy(*tolerance))).collect();
-    let all = if written.is_empty() { shipped() } else { written.clone() };
-    all.into_iter()
-        .map(|(name, policy)| {
-            let min_confidence = policy.min_confidence.map_or(MIN_CONFIDENCE, |c| c as f32);
-            let tolerance = policy.tolerance.unwrap_or_default() as f32;
-            Named { name, policy: Box::new(Tolerance { tolerance, min_confidence }), require: policy.require }
-        })
-        .collect()
+    let all: BTreeMap<String, written::Policy> = if written.is_empty() { shipped() } else { written.clone() };
+    let named = |(name, written): (String, written::Policy)| {
+        let min_confidence = written.min_confidence.map_or(MIN_CONFIDENCE, |chance| chance as f32);
+        let max_ood = written.max_ood_score.map_or(MAX_OOD, |score| score as f32);
+        let policy: Box<dyn Policy> = match written.max_under_route {
+            Some(at_most) => Box::new(UnderRoute {
+                min_confidence,
+                max_ood,
+                ..promised(at_most, experts, fallback, model)
+                    .map_err(|why| format!("the policy `{name}`: {why}"))?
+            }),
+            None => {
+                let tolerance = written.tolerance.unwrap_or_default() as f32;
+                Box::new(Tolerance { tolerance, min_confidence, max_ood })
+            }
+        };
+        Ok(Named { name, policy, require: written.require })
+    };
+    all.into_iter().map(named).collect()
+}
+
+/// One promise in ten may be broken by bad luck.
+const DELTA: f64 = 0.10;
+
+/// The promise of «at most `at_most`», if the router model carries what it takes.
+fn promised(
+    at_most: f64,
+    experts: &[Expert],
+    fallback: usize,
+    model: &dyn Classifier,
+) -> Result<UnderRoute, String> {
+    let Some(calibration) = model.calibration() else {
+        return Err(format!(
+            "the router model `{}` carries no calibration for `max_under_route`; make one from graded answers with `mixgate calibrate`, or use `tolerance`",
+            model.version()
+        ));
+    };
+    let catalogue = |place: usize| experts[place].catalogue.as_deref();
+    if catalogue(fallback) != Some(calibration.fallback.as_str()) {
+        return Err(format!(
+            "the router model `{}` was calibrated with `{}` as the fallback; write `catalogue: {}` to the expert `{}` if it is that model, or calibrate again",
+            model.version(),
+            calibration.fallback,
+            calibration.fallback,
+            experts[fallback].name
+        ));
+    }
+    let place = |name: &String| (0..experts.len()).find(|&at| at != fallback && catalogue(at) == Some(name));
+    let places: Vec<usize> = calibration.experts.iter().filter_map(place).collect();
+    if places.len() < calibration.experts.len() {
+        return Err(format!(
+            "the router model `{}` was calibrated with the experts {}; each must be the `catalogue` of an expert",
+            model.version(),
+            calibration.experts.join(", ")
+        ));
+    }
+    let promise = calibration.solve(at_most, DELTA).map_err(|few| few.to_string())?;
+    let domains = model.domains().iter().map(|domain| calibration.domains.contains(domain)).collect();
+    Ok(UnderRoute { promise, experts: places, domains, min_confidence: 0.0, max_ood: 1.0 })
 }
 
 fn shipped_policy(tolerance: f64) -> written::Policy {
     written::Policy { tolerance: Some(tolerance), ..written::Policy::default() }
+}
+
+/// The fallback, or where it is shut out whoever may, best expected quality first.
+fn with_fallback_first(candidates: &[Candidate<'_>], fallback: usize, reason: Reason) -> Choice {
+    if candidates[fallback].why_not.is_none() {
+        return Choice { order: vec![fallback], reason };
+    }
+    let mut order: Vec<usize> = (0..candidates.len()).filter(|i| candidates[*i].why_not.is_none()).collect();
+    order.sort_by(|a, b| candidates[*b].quality.total_cmp(&candidates[*a].quality));
+    Choice { order, reason: if reason == Reason::RouterError { reason } else { Reason::Ineligible } }
 }

@@ -4,7 +4,7 @@
 //! Behind it in the order come the other experts within the tolerance, cheapest first, and the fallback. An
 //! expert under the tolerance is never tried, however much fails, while the fallback may be.
 
-use super::{Candidate, Choice, Evidence, Policy};
+use super::{Candidate, Choice, Evidence, Policy, with_fallback_first};
 use crate::record::Reason;
 
 /// The policy and its dials.
@@ -14,6 +14,8 @@ pub struct Tolerance {
     pub tolerance: f32,
     /// Below this probability of the likeliest domain the fallback leads.
     pub min_confidence: f32,
+    /// From this out-of-distribution score on the fallback leads; above 1: never.
+    pub max_ood: f32,
 }
 
 impl Policy for Tolerance {
@@ -26,6 +28,9 @@ impl Policy for Tolerance {
         let Some(evidence) = evidence else {
             return with_fallback_first(candidates, fallback, Reason::RouterError);
         };
+        if evidence.ood >= self.max_ood {
+            return with_fallback_first(candidates, fallback, Reason::OutOfDistribution);
+        }
         if evidence.confidence < self.min_confidence {
             return with_fallback_first(candidates, fallback, Reason::LowConfidence);
         }
@@ -58,7 +63,7 @@ impl Tolerance {
         fallback: usize,
     ) -> Vec<usize> {
         let floor = candidates[fallback].quality - self.tolerance;
-        let knows = |c: &Candidate<'_>| c.expert.quality.get(evidence.top).is_some_and(Option::is_some);
+        let knows = |c: &Candidate<'_>| c.expert.knows(evidence.top);
         let mut good: Vec<usize> = (0..candidates.len())
             .filter(|i| *i == fallback || (knows(&candidates[*i]) && candidates[*i].quality >= floor))
             .collect();
@@ -71,16 +76,6 @@ impl Tolerance {
         }
         good
     }
-}
-
-/// The fallback, or where it is shut out whoever may, best expected quality first.
-fn with_fallback_first(candidates: &[Candidate<'_>], fallback: usize, reason: Reason) -> Choice {
-    if candidates[fallback].why_not.is_none() {
-        return Choice { order: vec![fallback], reason };
-    }
-    let mut order: Vec<usize> = (0..candidates.len()).filter(|i| candidates[*i].why_not.is_none()).collect();
-    order.sort_by(|a, b| candidates[*b].quality.total_cmp(&candidates[*a].quality));
-    Choice { order, reason: if reason == Reason::RouterError { reason } else { Reason::Ineligible } }
 }
 
 #[cfg(test)]
@@ -109,13 +104,18 @@ mod tests {
             .iter()
             .map(|expert| Candidate {
                 expert,
-                quality: expert.expected_quality(&[1.0]),
+                quality: expert.expected_quality(&[1.0], &[]),
+                chance: None,
                 cost: Some(MicroUsd(costs[expert.index])),
                 why_not: shut.contains(&expert.index).then_some(WhyNot::NotAllowed),
             })
             .collect();
-        let evidence = Evidence { domains: &[1.0], top: 0, confidence };
-        Tolerance { tolerance, min_confidence: 0.4 }.choose(&candidates, Some(evidence), FALLBACK)
+        let evidence = Evidence { domains: &[1.0], top: 0, confidence, ood: 0.5 };
+        Tolerance { tolerance, min_confidence: 0.4, max_ood: 0.99 }.choose(
+            &candidates,
+            Some(evidence),
+            FALLBACK,
+        )
     }
 
     #[test]
@@ -131,6 +131,18 @@ mod tests {
     }
 
     #[test]
+    fn a_text_unlike_anything_known_means_the_fallback_alone() {
+        let experts = experts();
+        let candidate =
+            |expert| Candidate { expert, quality: 0.9, chance: None, cost: Some(MicroUsd(1)), why_not: None };
+        let candidates: Vec<Candidate<'_>> = experts.iter().map(candidate).collect();
+        let evidence = Evidence { domains: &[1.0], top: 0, confidence: 0.9, ood: 0.99 };
+        let policy = Tolerance { tolerance: 1.0, min_confidence: 0.0, max_ood: 0.99 };
+        let choice = policy.choose(&candidates, Some(evidence), FALLBACK);
+        assert_eq!(choice, Choice { order: vec![2], reason: Reason::OutOfDistribution });
+    }
+
+    #[test]
     fn who_was_shut_out_is_why_another_leads() {
         assert_eq!(choose(0.20, 0.9, &[0]), Choice { order: vec![1, 2], reason: Reason::Ineligible });
         assert_eq!(choose(0.05, 0.9, &[1]), Choice { order: vec![2], reason: Reason::Ineligible });
@@ -143,10 +155,20 @@ mod tests {
         let experts = [expert(0, "small", &[None, Some(1.0)]), expert(1, "large", &[Some(0.5), Some(0.5)])];
         let candidates: Vec<Candidate<'_>> = experts
             .iter()
-            .map(|expert| Candidate { expert, quality: 0.9, cost: Some(MicroUsd(0)), why_not: None })
+            .map(|expert| Candidate {
+                expert,
+                quality: 0.9,
+                chance: None,
+                cost: Some(MicroUsd(0)),
+                why_not: None,
+            })
             .collect();
-        let evidence = Evidence { domains: &[0.6, 0.4], top: 0, confidence: 0.6 };
-        let choice = Tolerance { tolerance: 1.0, min_confidence: 0.0 }.choose(&candidates, Some(evidence), 1);
+        let evidence = Evidence { domains: &[0.6, 0.4], top: 0, confidence: 0.6, ood: 0.5 };
+        let choice = Tolerance { tolerance: 1.0, min_confidence: 0.0, max_ood: 0.99 }.choose(
+            &candidates,
+            Some(evidence),
+            1,
+        );
         assert_eq!(choice.order, [1]);
     }
 }

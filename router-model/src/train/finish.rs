@@ -5,14 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::Result;
 
-use super::{Recipe, TrainError, Trainer};
+use super::{Progress, Recipe, TrainError, Trainer};
 use crate::card::{Card, DevFigures, Source};
 use crate::data::Row;
 use crate::encode::{Encoding, FEATURE_VERSION};
 use crate::eval;
+use crate::fit::known;
+use crate::heads::Heads;
+use crate::lexicon::Lexicon;
+use crate::outcomes::Outcome;
 use crate::scores::softmax;
+use crate::surface::SURFACE;
 use crate::text::cut;
-use crate::weights::Weights;
+use crate::weights::{Shape, Weights};
 use crate::{RouterModel, Scratch, ood, slices};
 
 /// Ranks of novelty that a card keeps: every half per cent.
@@ -24,11 +29,16 @@ pub(super) fn finish(
     labels: Vec<String>,
     rows: &[Row],
     dev: &[Row],
+    outcomes: &[Outcome],
+    progress: &mut dyn FnMut(Progress),
 ) -> std::result::Result<RouterModel, TrainError> {
     let weights = weights(recipe, trainer, rows)?;
-    let mut model = RouterModel { card: card(recipe, labels, rows), weights };
+    let mut model =
+        RouterModel { card: card(recipe, labels, rows), weights, heads: Heads::default(), calibration: None };
     calibrate(&mut model, dev);
-    model.card.version = version(&model);
+    let known = known(&model, outcomes, &mut |done, of| progress(Progress::Heads { done, of }));
+    (model.heads, model.card.known, (model.weights.difficulty, model.card.difficulty_offset)) = known;
+    model.card.version = model.fingerprint();
     let report = eval::evaluate(&model, dev);
     model.card.dev =
         DevFigures { rows: report.n, accuracy: report.accuracy, macro_f1: report.macro_f1, ece: report.ece };
@@ -39,26 +49,31 @@ pub(super) fn finish(
 
 fn weights(recipe: &Recipe, trainer: &Trainer<'_>, rows: &[Row]) -> Result<Weights> {
     let (tables, scales) = trainer.tables.quantize();
+    let (words, word_scales) = trainer.words.quantize();
     let numbers = |index: usize| trainer.vars[index].as_tensor().flatten_all()?.to_vec1::<f32>();
     Ok(Weights {
         tables,
         scales,
+        lexicon: trainer.words.lexicon.clone(),
+        words,
+        word_scales,
         trunk: numbers(0)?,
         trunk_bias: numbers(1)?,
         head: numbers(2)?,
         head_bias: numbers(3)?,
-        seen: seen(recipe, rows),
+        difficulty: vec![0.0; SURFACE],
+        seen: seen(recipe, &trainer.words.lexicon, rows),
     })
 }
 
 /// The set of words and pairs of words that at least two training rows have.
-fn seen(recipe: &Recipe, rows: &[Row]) -> Vec<u8> {
+fn seen(recipe: &Recipe, lexicon: &Lexicon, rows: &[Row]) -> Vec<u8> {
     let shift = 32 - recipe.shape.seen_bits;
     let mut last_row = vec![0_u32; 1 << recipe.shape.seen_bits];
     let mut seen = vec![0_u8; 1 << (recipe.shape.seen_bits - 3)];
     let mut encoding = Encoding::default();
     for (number, row) in (1..).zip(rows) {
-        let _whole = encoding.read(cut(&row.prompt), recipe.hash_seed, &mut || false);
+        let _whole = encoding.read(cut(&row.prompt), lexicon, &mut || false);
         for hash in encoding.grams[..2].iter().flatten() {
             let bit = (hash >> shift) as usize;
             if last_row[bit] != 0 && last_row[bit] != number {
@@ -76,9 +91,12 @@ fn card(recipe: &Recipe, labels: Vec<String>, rows: &[Row]) -> Card {
         labels,
         features: FEATURE_VERSION,
         hash_seed: recipe.hash_seed,
-        shape: recipe.shape.clone(),
+        shape: Shape { words: recipe.words.keys.len(), ..recipe.shape.clone() },
         temperature: 1.0,
         novelty: Vec::new(),
+        difficulty_offset: 0.0,
+        known: Vec::new(),
+        promise: None,
         dev: DevFigures::default(),
         files: recipe.files.clone(),
         sources: sources(rows),
@@ -87,20 +105,6 @@ fn card(recipe: &Recipe, labels: Vec<String>, rows: &[Row]) -> Card {
         epochs: recipe.epochs,
         seed: recipe.seed,
     }
-}
-
-/// Eight hexadecimal digits of an FNV-1a hash of everything that scores depend on.
-fn version(model: &RouterModel) -> String {
-    let RouterModel { card, weights } = model;
-    let tables = weights.tables.iter().flatten().map(|&number| number as u8);
-    let floats = [&weights.scales, &weights.trunk, &weights.trunk_bias, &weights.head, &weights.head_bias];
-    let floats = floats.into_iter().chain([&card.novelty]).flatten().chain([&card.temperature]);
-    let labels = card.labels.iter().flat_map(|label| label.bytes());
-    let bytes = tables.chain(floats.flat_map(|number| number.to_le_bytes()));
-    let bytes = bytes.chain(weights.seen.iter().copied()).chain(labels);
-    let hash = bytes
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    format!("{:08x}", hash >> 32)
 }
 
 fn sources(rows: &[Row]) -> Vec<Source> {
@@ -124,8 +128,8 @@ fn calibrate(model: &mut RouterModel, dev: &[Row]) {
     let mut scratch = Scratch::default();
     let mut samples = Vec::new();
     for row in dev {
-        let Scratch { encoding, buffers } = &mut scratch;
-        let _whole = encoding.read(cut(&row.prompt), model.card.hash_seed, &mut || false);
+        let Scratch { encoding, buffers, .. } = &mut scratch;
+        let _whole = encoding.read(cut(&row.prompt), &model.weights.lexicon, &mut || false);
         slices::forward(&model.weights, encoding, buffers);
         if let Some(label) = model.card.labels.iter().position(|label| Some(label) == row.domain.as_ref()) {
             samples.push((buffers.logits.clone(), label));
@@ -133,6 +137,7 @@ fn calibrate(model: &mut RouterModel, dev: &[Row]) {
     }
     model.card.temperature = temperature(&samples);
     let mut novelties: Vec<f32> = dev.iter().map(|row| novelty(model, &row.prompt, &mut scratch)).collect();
+    novelties.retain(|novelty| novelty.is_finite());
     novelties.sort_by(f32::total_cmp);
     if let Some(last) = novelties.len().checked_sub(1) {
         model.card.novelty = (0..RANKS).map(|rank| novelties[rank * last / (RANKS - 1)]).collect();

@@ -1,5 +1,6 @@
 //! What training is told, what it tells on its way, and why it may fail.
 
+use super::words::KeyedVectors;
 use crate::card::DataFile;
 use crate::weights::Shape;
 use crate::{LoadError, MAX_DOMAINS};
@@ -21,6 +22,12 @@ pub struct Recipe {
     pub net_rate: f64,
     /// First learning rate of the tables; it falls to zero along a line.
     pub table_rate: f32,
+    /// First learning rate of the word vectors; 0: they stay as the teacher gave them.
+    pub word_rate: f32,
+    /// Share of words whose vectors are left out of each text at each pass.
+    pub word_dropout: f32,
+    /// Vectors of words to start from.
+    pub words: KeyedVectors,
     /// Weight decay of the trunk and the head.
     pub decay: f64,
     /// Share of n-grams left out of each text at each pass.
@@ -44,13 +51,16 @@ impl Default for Recipe {
             batch: 256,
             seed: 1,
             hash_seed: 0x6d69_7867_6174_6531,
-            shape: Shape { table_bits: [15, 16, 14], hidden: 64, seen_bits: 21 },
+            shape: Shape { table_bits: [15, 16, 14], hidden: 64, words: 0, seen_bits: 21 },
             net_rate: 3e-3,
             table_rate: 0.1,
+            word_rate: 0.02,
+            word_dropout: 0.3,
+            words: KeyedVectors::default(),
             decay: 0.01,
             dropout: 0.5,
             smoothing: 0.05,
-            flatten: 0.15,
+            flatten: 0.2,
             files: Vec::new(),
             command: String::new(),
             date: None,
@@ -60,13 +70,23 @@ impl Default for Recipe {
 
 /// How far training is; handed to the caller's callback after every few steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Progress {
-    /// Rows learned from so far, over all passes.
-    pub rows: usize,
-    /// Rows there will be.
-    pub of: usize,
-    /// Mean loss since the last report.
-    pub loss: f32,
+pub enum Progress {
+    /// The network learns domains.
+    Network {
+        /// Rows learned from so far, over all passes.
+        rows: usize,
+        /// Rows there will be.
+        of: usize,
+        /// Mean loss since the last report.
+        loss: f32,
+    },
+    /// Heads are fitted.
+    Heads {
+        /// Heads fitted so far.
+        done: usize,
+        /// Heads there will be.
+        of: usize,
+    },
 }
 
 /// Why nothing was trained.

@@ -1,16 +1,12 @@
-//! How well a model names the domains of labelled prompts, beside the controls that keep the figure
-//! honest.
+//! How well a model names the domains of labelled prompts, beside the control of naming always the same.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::{calibration, stats};
 use crate::data::Row;
-use crate::random::Random;
 use crate::{RouterModel, Scratch};
-
-const BINS: usize = 15;
-const RESAMPLES: usize = 1000;
 
 /// What [`evaluate`] found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -104,7 +100,8 @@ fn report(
     let confusion = confusion(labels.len(), verdicts);
     let domains: Vec<_> = labels.iter().enumerate().map(|(i, label)| figures(label, i, &confusion)).collect();
     let right: Vec<bool> = verdicts.iter().map(Verdict::right).collect();
-    let (ece, ece_floor) = calibration(verdicts);
+    let truth = |verdict: &Verdict| (verdict.chance, f32::from(u8::from(verdict.right())));
+    let calibration = calibration::judge(verdicts.iter().map(truth));
     let source = |(source, right): (&&str, &Vec<bool>)| SourceFigures {
         source: (*source).to_owned(),
         n: right.len(),
@@ -114,10 +111,10 @@ fn report(
         n: verdicts.len(),
         unknown,
         accuracy: share(&right),
-        accuracy_interval: bootstrap(&right),
+        accuracy_interval: interval(&right),
         macro_f1: macro_f1(&domains),
-        ece,
-        ece_floor,
+        ece: calibration.ece as f32,
+        ece_floor: calibration.floor as f32,
         most_frequent: most_frequent(&domains, verdicts.len()),
         domains,
         confusion,
@@ -160,35 +157,9 @@ fn most_frequent(domains: &[DomainFigures], n: usize) -> (String, f32) {
     most.map_or_else(Default::default, |domain| (domain.domain.clone(), ratio(domain.n, n)))
 }
 
-/// Expected calibration error and its floor, in bins of equal width.
-fn calibration(verdicts: &[Verdict]) -> (f32, f32) {
-    let mut bins = [(0_usize, 0_usize, 0.0_f32); BINS];
-    for verdict in verdicts {
-        let bin = &mut bins[((verdict.chance * BINS as f32) as usize).min(BINS - 1)];
-        bin.0 += 1;
-        bin.1 += usize::from(verdict.right());
-        bin.2 += verdict.chance;
-    }
-    let (mut error, mut floor) = (0.0, 0.0);
-    for (n, right, chances) in bins.into_iter().filter(|bin| bin.0 > 0) {
-        let (n, weight) = (n as f32, n as f32 / verdicts.len() as f32);
-        let chance = (chances / n).clamp(0.0, 1.0);
-        error += weight * (right as f32 / n - chance).abs();
-        floor += weight * (std::f32::consts::FRAC_2_PI * chance * (1.0 - chance) / n).sqrt();
-    }
-    (error, floor)
-}
-
-/// The 2.5 % and 97.5 % points of the share over resampled rows.
-fn bootstrap(right: &[bool]) -> [f32; 2] {
-    if right.is_empty() {
-        return [0.0, 0.0];
-    }
-    let mut random = Random::new(1);
-    let mut resample = || (0..right.len()).filter(|_| right[random.below(right.len())]).count();
-    let mut counts: Vec<usize> = (0..RESAMPLES).map(|_| resample()).collect();
-    counts.sort_unstable();
-    [RESAMPLES / 40, RESAMPLES - 1 - RESAMPLES / 40].map(|place| ratio(counts[place], right.len()))
+fn interval(right: &[bool]) -> [f32; 2] {
+    let hits = |picks: &[usize]| picks.iter().filter(|pick| right[**pick]).count();
+    stats::bootstrap(right.len(), |picks| hits(picks) as f64 / right.len() as f64).map(|end| end as f32)
 }
 
 fn share(right: &[bool]) -> f32 {
@@ -217,13 +188,6 @@ mod tests {
         assert_eq!(report.domains[1].precision, 0.5);
         assert_eq!(report.most_frequent, ("a".to_owned(), 0.75));
         assert!((report.macro_f1 - (0.8 + 2.0 / 3.0) / 2.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn honest_chances_have_an_error_at_their_floor() {
-        let rows: Vec<_> = (0..1000).map(|row| (0, usize::from(row % 5 == 0), 0.8)).collect();
-        let (ece, floor) = calibration(&verdicts(&rows));
-        assert!(ece < 1e-4 && (floor - 0.0101).abs() < 1e-3, "{ece} {floor}");
     }
 
     #[test]

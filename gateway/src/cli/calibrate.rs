@@ -1,0 +1,134 @@
+//! `mixgate calibrate`: the router model learns one's own experts from a few hundred graded answers, and what it
+//! may promise. The network stays as it is; the result is a new file with a new version.
+
+use std::path::PathBuf;
+
+use comfy_table::{CellAlignment, Table, presets};
+use router_model::fit::{Calibrated, Report, calibrate};
+use router_model::outcomes::{self, Outcome};
+use router_model::promise::Calibration;
+
+use super::Exit;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Graded answers: JSON lines with `prompt`, `models{name: score 0..1}` and, where known, `domain`.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    outcomes: Vec<PathBuf>,
+    /// An expert to learn, by its name in the file; several: cheapest first.
+    #[arg(long = "expert", value_name = "MODEL", required = true)]
+    experts: Vec<String>,
+    /// The large model, by its name in the file: then promises can be made from these answers.
+    #[arg(long, value_name = "MODEL")]
+    fallback: Option<String>,
+    /// The router model to start from: `builtin`, or a file.
+    #[arg(long, value_name = "FILE", default_value = "builtin")]
+    model: String,
+    /// Where the new model goes; without it nothing is written.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    let model = super::load_router_model(&args.model)?;
+    let rows = read(args)?;
+    let Calibrated { model, reports } =
+        calibrate(&model, &rows, &args.experts, args.fallback.as_ref()).map_err(Exit::Input)?;
+    anstream::println!("{}", table(&reports));
+    for report in &reports {
+        show_quality(report);
+    }
+    if let Some(calibration) = model.calibration().filter(|_| args.fallback.is_some()) {
+        show_promises(calibration);
+    }
+    let objections: Vec<String> = reports.iter().filter_map(Report::objection).collect();
+    if !objections.is_empty() {
+        return Err(Exit::Input(format!("nothing was written\n{}", objections.join("\n"))));
+    }
+    let Some(out) = &args.out else {
+        anstream::eprintln!("nothing was written: say where with --out FILE");
+        return Ok(());
+    };
+    let bytes = model.to_bytes().map_err(|error| Exit::Internal(error.to_string()))?;
+    std::fs::write(out, bytes).map_err(|error| Exit::Input(format!("{}: {error}", out.display())))?;
+    anstream::println!("model {} in {}", model.version(), out.display());
+    anstream::println!(
+        "use it: `router: {{ model: {} }}`, and `catalogue: NAME` to each expert",
+        out.display()
+    );
+    Ok(())
+}
+
+fn read(args: &Args) -> Result<Vec<Outcome>, Exit> {
+    let mut rows = Vec::new();
+    for file in &args.outcomes {
+        rows.extend(outcomes::read(file).map_err(|error| Exit::Input(error.to_string()))?);
+    }
+    Ok(rows)
+}
+
+fn table(reports: &[Report]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header([
+        "expert",
+        "graded answers",
+        "mean score",
+        "ECE",
+        "its floor",
+        "error",
+        "of the mean",
+        "before",
+    ]);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for Report { known, error, error_of_mean, error_before } in reports {
+        table.add_row([
+            known.name.clone(),
+            known.rows.to_string(),
+            format!("{:.3}", known.mean),
+            format!("{:.4}", known.ece),
+            format!("{:.4}", known.ece_floor),
+            format!("{error:.4}"),
+            format!("{error_of_mean:.4}"),
+            error_before.map_or_else(|| "new".to_owned(), |before| format!("{before:.4}")),
+        ]);
+    }
+    table
+}
+
+/// The line for the configuration of those who would rather write figures per domain.
+fn show_quality(report: &Report) {
+    let domains =
+        report.known.domains.iter().map(|domain| format!("{}: {:.2}", domain.domain, domain.quality));
+    let domains: Vec<String> = domains.collect();
+    if !domains.is_empty() {
+        anstream::println!("{}   quality: {{ {} }}", report.known.name, domains.join(", "));
+    }
+}
+
+/// Promises that are shown, and the chance that each breaks by bad luck.
+const PROMISES: [f64; 4] = [0.01, 0.05, 0.10, 0.20];
+const DELTA: f64 = 0.10;
+
+fn show_promises(calibration: &Calibration) {
+    anstream::println!(
+        "promises from {} graded prompts about {}",
+        calibration.samples.len(),
+        calibration.domains.join(", ")
+    );
+    for at_most in PROMISES {
+        match calibration.solve(at_most, DELTA) {
+            Ok(promise) => anstream::println!(
+                "  max_under_route: {at_most}   threshold {:.4}, bound {:.4} from {} that need {}; {:.1} % go to experts",
+                promise.threshold,
+                promise.bound,
+                promise.needing,
+                calibration.fallback,
+                promise.served * 100.0
+            ),
+            Err(few) => anstream::println!("  max_under_route: {at_most}   {few}"),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The table of domains.
+
+use comfy_table::{CellAlignment, Table, presets};
+use router_model::eval::DomainReport;
+
+/// Prints a report: the figure, its controls, its calibration, and the tables.
+pub(in crate::cli) fn show(report: &DomainReport) {
+    let [low, high] = report.accuracy_interval;
+    anstream::println!(
+        "accuracy   {:.3} of {} prompts (95 %: {low:.3} to {high:.3})",
+        report.accuracy,
+        report.n
+    );
+    anstream::println!("macro F1   {:.3}", report.macro_f1);
+    let (name, share) = &report.most_frequent;
+    anstream::println!("control    {share:.3} by always saying {name}");
+    if low <= *share {
+        anstream::println!("           the model is not significantly better than that control");
+    }
+    anstream::println!(
+        "ECE        {:.4}, where its floor on so few rows is {:.4}",
+        report.ece,
+        report.ece_floor
+    );
+    if report.unknown > 0 {
+        anstream::println!("left out   {} prompts of domains that the model does not know", report.unknown);
+    }
+    anstream::println!("{}", domains(report));
+    anstream::println!("{}", sources(report));
+}
+
+fn domains(report: &DomainReport) -> Table {
+    let mut table = table(&["domain", "prompts", "precision", "recall", "mostly mistaken for"]);
+    for (index, domain) in report.domains.iter().enumerate().filter(|(_, domain)| domain.n > 0) {
+        table.add_row([
+            domain.domain.clone(),
+            domain.n.to_string(),
+            format!("{:.3}", domain.precision),
+            format!("{:.3}", domain.recall),
+            mistaken(report, index),
+        ]);
+    }
+    table
+}
+
+/// The other domain that rows of this one are most often given.
+fn mistaken(report: &DomainReport, domain: usize) -> String {
+    let others = report.confusion[domain].iter().enumerate().filter(|&(named, &n)| named != domain && n > 0);
+    let most = others.max_by_key(|&(_, n)| n);
+    most.map_or_else(String::new, |(named, n)| format!("{} ({n})", report.domains[named].domain))
+}
+
+fn sources(report: &DomainReport) -> Table {
+    let mut table = table(&["source", "prompts", "accuracy"]);
+    for source in &report.sources {
+        table.add_row([source.source.clone(), source.n.to_string(), format!("{:.3}", source.accuracy)]);
+    }
+    table
+}
+
+pub(super) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    for column in table.column_iter_mut().skip(1).take(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}

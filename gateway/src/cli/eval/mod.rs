@@ -1,0 +1,100 @@
+//! `mixgate eval`: how good a router model is, beside the controls.
+//!
+//! Which tables it prints follows from what it is given: labelled prompts, graded answers of two models, graded
+//! answers of a panel of experts.
+
+mod domains;
+mod outcomes;
+
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use router_model::eval::{DomainReport, evaluate};
+use router_model::{RouterModel, Scratch, data};
+use serde::Serialize;
+
+use super::Exit;
+pub(super) use domains::show;
+
+/// Judge a router model on labelled prompts or graded answers.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The model: `builtin`, or a file made by `mixgate train`.
+    #[arg(long, value_name = "FILE", default_value = "builtin")]
+    model: String,
+    /// Labelled prompts: JSON lines with `prompt`, `domain` and, where known, `source`.
+    #[arg(long, value_name = "FILE", required_unless_present = "outcomes")]
+    domains: Option<PathBuf>,
+    #[command(flatten)]
+    outcomes: outcomes::Args,
+    /// Print everything as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Judgement<'a> {
+    model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domains: Option<DomainReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency: Option<Latency>,
+    #[serde(flatten)]
+    outcomes: outcomes::Judgement,
+}
+
+/// Time of one score, over the prompts of the file, on one core.
+#[derive(Serialize)]
+struct Latency {
+    p50_micros: f64,
+    p99_micros: f64,
+}
+
+/// Judges, and prints tables or JSON.
+pub(crate) fn run(args: Args) -> Result<(), Exit> {
+    let Args { model, domains, outcomes, json } = args;
+    let model = super::load_router_model(&model)?;
+    let rows = match &domains {
+        Some(file) => Some(data::read(file).map_err(|error| Exit::Input(error.to_string()))?),
+        None => None,
+    };
+    let judgement = Judgement {
+        model: model.version(),
+        domains: rows.as_ref().map(|rows| evaluate(&model, rows)),
+        latency: rows.as_ref().map(|rows| latency(&model, rows)),
+        outcomes: outcomes::judge(&model, &outcomes)?,
+    };
+    if json {
+        let json = serde_json::to_string(&judgement).map_err(|error| Exit::Internal(error.to_string()))?;
+        anstream::println!("{json}");
+        return Ok(());
+    }
+    if let (Some(report), Some(file)) = (&judgement.domains, &domains) {
+        anstream::println!("router model {} on {}", judgement.model, file.display());
+        show(report);
+    }
+    if let Some(Latency { p50_micros, p99_micros }) = judgement.latency {
+        anstream::println!("latency of one score, one core: p50 {p50_micros:.1} µs, p99 {p99_micros:.1} µs");
+    }
+    outcomes::show(&judgement.outcomes);
+    Ok(())
+}
+
+fn latency(model: &RouterModel, rows: &[data::Row]) -> Latency {
+    let mut scratch = Scratch::default();
+    let mut times: Vec<Duration> = rows.iter().map(|row| time(model, &row.prompt, &mut scratch)).collect();
+    times.sort_unstable();
+    let at = |share: f64| {
+        let place = (times.len().saturating_sub(1)) as f64 * share;
+        times.get(place.round() as usize).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+    };
+    Latency { p50_micros: at(0.5), p99_micros: at(0.99) }
+}
+
+fn time(model: &RouterModel, text: &str, scratch: &mut Scratch) -> Duration {
+    let start = Instant::now();
+    black_box(model.score(black_box(text), scratch));
+    start.elapsed()
+}

@@ -1,0 +1,143 @@
+//! A calibrated promise: of the requests that need the fallback, at most a given share goes to another.
+//!
+//! The expert that would take a request is the cheapest of those whose chance is about the best; it does so where
+//! the router's wish for the fallback is under a threshold that an exact bound gave on graded prompts
+//! ([`router_model::promise`]). In a domain without such prompts nothing was promised, and the fallback answers.
+
+use router_model::promise::{Promise, taker, wish};
+
+use super::{Candidate, Choice, Evidence, Policy, with_fallback_first};
+use crate::record::Reason;
+
+/// The policy: a threshold and for whom it was found.
+#[derive(Debug, Clone)]
+pub struct UnderRoute {
+    /// The threshold and what it promises.
+    pub promise: Promise,
+    /// Positions of the experts, cheapest first.
+    pub experts: Vec<usize>,
+    /// Per label, whether the promise holds there.
+    pub domains: Vec<bool>,
+    /// Below this probability of the likeliest domain the fallback leads.
+    pub min_confidence: f32,
+    /// From this out-of-distribution score on the fallback leads.
+    pub max_ood: f32,
+}
+
+impl Policy for UnderRoute {
+    fn choose(
+        &self,
+        candidates: &[Candidate<'_>],
+        evidence: Option<Evidence<'_>>,
+        fallback: usize,
+    ) -> Choice {
+        let Some(evidence) = evidence else {
+            return with_fallback_first(candidates, fallback, Reason::RouterError);
+        };
+        if evidence.ood >= self.max_ood || !self.domains.get(evidence.top).copied().unwrap_or(false) {
+            return with_fallback_first(candidates, fallback, Reason::OutOfDistribution);
+        }
+        if evidence.confidence < self.min_confidence {
+            return with_fallback_first(candidates, fallback, Reason::LowConfidence);
+        }
+        let chance = |place: usize| candidates[place].chance.unwrap_or(0.0);
+        let known = self.experts.iter().map(|&place| (place, chance(place)));
+        let may = known.clone().filter(|(place, _)| candidates[*place].why_not.is_none());
+        let cheap_enough = |place: usize| wish(chance(fallback), chance(place)) < self.promise.threshold;
+        let takes = |expert: Option<usize>| expert.filter(|&place| cheap_enough(place)).unwrap_or(fallback);
+        let (meant, first) = (takes(taker(known)), takes(taker(may.clone())));
+        if candidates[first].why_not.is_some() {
+            return with_fallback_first(candidates, fallback, Reason::Ineligible);
+        }
+        let reason = if meant == first { Reason::Routed } else { Reason::Ineligible };
+        let mut order = vec![first];
+        if first != fallback {
+            // behind the one that would take it, only who could have taken it as well
+            let others = may.map(|(place, _)| place).filter(|&place| place != first && cheap_enough(place));
+            order.extend(others.filter(|&place| chance(place) >= chance(first)));
+            order.extend(candidates[fallback].why_not.is_none().then_some(fallback));
+        }
+        Choice { order, reason }
+    }
+
+    fn describe(&self) -> String {
+        let Promise { at_most, bound, threshold, graded, needing, served, .. } = self.promise;
+        format!(
+            "max_under_route {at_most}: threshold {threshold:.4}, bound {bound:.4} from {graded} graded prompts of which {needing} need the fallback; there {:.0} % went to experts",
+            served * 100.0
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::constraint::WhyNot;
+    use crate::price::MicroUsd;
+    use crate::state::tests::expert;
+
+    const FALLBACK: usize = 2;
+
+    fn choose(chances: [f32; 3], top: usize, ood: f32, shut: &[usize]) -> Choice {
+        let experts = ["small", "middle", "large"].map(|name| expert(0, name, &[]));
+        let candidates: Vec<Candidate<'_>> = experts
+            .iter()
+            .enumerate()
+            .map(|(place, expert)| Candidate {
+                expert,
+                quality: 0.0,
+                chance: Some(chances[place]),
+                cost: Some(MicroUsd(1)),
+                why_not: shut.contains(&place).then_some(WhyNot::NotAllowed),
+            })
+            .collect();
+        let promise = Promise {
+            at_most: 0.05,
+            delta: 0.1,
+            threshold: 0.2,
+            bound: 0.04,
+            needing: 300,
+            graded: 1000,
+            served: 0.3,
+        };
+        let policy = UnderRoute {
+            promise,
+            experts: vec![0, 1],
+            domains: vec![true, false],
+            min_confidence: 0.4,
+            max_ood: 0.99,
+        };
+        let evidence = Evidence { domains: &[0.5, 0.5], top, confidence: 0.5, ood };
+        policy.choose(&candidates, Some(evidence), FALLBACK)
+    }
+
+    #[test]
+    fn the_cheapest_of_about_the_best_takes_it_where_the_wish_is_under_the_threshold() {
+        let routed = |order: &[usize]| Choice { order: order.to_vec(), reason: Reason::Routed };
+        assert_eq!(choose([0.88, 0.90, 0.95], 0, 0.5, &[]), routed(&[0, 1, 2]));
+        assert_eq!(choose([0.50, 0.90, 0.95], 0, 0.5, &[]), routed(&[1, 2]));
+        assert_eq!(choose([0.50, 0.60, 0.95], 0, 0.5, &[]), routed(&[2]));
+        // where the large model fails too, it is not needed
+        assert_eq!(choose([0.10, 0.12, 0.15], 0, 0.5, &[]), routed(&[0, 1, 2]));
+    }
+
+    #[test]
+    fn where_nothing_was_promised_the_fallback_answers() {
+        let strange = Choice { order: vec![2], reason: Reason::OutOfDistribution };
+        assert_eq!(choose([0.9; 3], 1, 0.5, &[]), strange);
+        assert_eq!(choose([0.9; 3], 0, 0.99, &[]), strange);
+    }
+
+    #[test]
+    fn who_may_not_take_it_is_passed_over() {
+        assert_eq!(
+            choose([0.88, 0.90, 0.95], 0, 0.5, &[0]),
+            Choice { order: vec![1, 2], reason: Reason::Ineligible }
+        );
+        assert_eq!(
+            choose([0.88, 0.50, 0.95], 0, 0.5, &[0]),
+            Choice { order: vec![2], reason: Reason::Ineligible }
+        );
+        assert_eq!(choose([0.1, 0.1, 0.9], 0, 0.5, &[2]).order, [0, 1]);
+    }
+}

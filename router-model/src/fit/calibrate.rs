@@ -1,0 +1,222 @@
+//! A user's own experts, from a few hundred graded answers: a head each and, with the large model's answers, what
+//! promises are made from. The trunk stays as it is; it takes about a second.
+
+use super::known::{self, entry};
+use super::{Design, Fitted};
+use crate::card::{Known, PromiseCard};
+use crate::eval::calibration;
+use crate::heads::Heads;
+use crate::outcomes::Outcome;
+use crate::promise::{Calibration, Sample, taker};
+use crate::{RouterModel, Scratch};
+
+/// Graded answers of a model that calibration needs.
+pub const LEAST_ROWS: usize = 100;
+/// Graded prompts that a domain needs for a promise to hold in it.
+const DOMAIN_ROWS: usize = 50;
+
+/// By how much a mean squared error must be larger to be worse.
+const MARGIN: f64 = 0.002;
+
+/// What calibration found of one model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// What stands in the catalogue from now on.
+    pub known: Known,
+    /// Mean squared error of the chances on answers that the head did not see.
+    pub error: f64,
+    /// The same of saying the mean always: the control.
+    pub error_of_mean: f64,
+    /// The same of the head that the model had before, if any.
+    pub error_before: Option<f64>,
+}
+
+impl Report {
+    /// Why the new head should not be used, if so.
+    pub fn objection(&self) -> Option<String> {
+        let Report { known: Known { name, .. }, error, error_of_mean, error_before } = self;
+        match error_before {
+            Some(before) if *error > before + MARGIN => Some(format!(
+                "{name}: on answers it did not see the new head is worse than the one there is (mean squared error {error:.4} against {before:.4}); the old one stays"
+            )),
+            _ if *error > error_of_mean + MARGIN => Some(format!(
+                "{name}: on answers it did not see the head is worse than always saying the mean (mean squared error {error:.4} against {error_of_mean:.4}); give it more graded answers, or write its quality per domain"
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// What calibration gives.
+pub struct Calibrated {
+    /// The model with the new heads.
+    pub model: RouterModel,
+    /// What was found, in the order of the names.
+    pub reports: Vec<Report>,
+}
+
+/// Fits heads for `experts`, cheapest first, and `fallback` on `outcomes`; with a fallback, promises can be made
+/// from then on.
+///
+/// # Errors
+///
+/// In words: when a model has too few graded answers.
+pub fn calibrate(
+    model: &RouterModel,
+    outcomes: &[Outcome],
+    experts: &[String],
+    fallback: Option<&String>,
+) -> Result<Calibrated, String> {
+    let names: Vec<&String> = experts.iter().chain(fallback).collect();
+    let design = Design::new(model, outcomes.iter().map(|row| row.prompt.as_str()));
+    let mut fitted: Vec<(Vec<usize>, Fitted)> = Vec::new();
+    let mut reports = Vec::new();
+    for name in &names {
+        let (picks, targets) = known::graded(outcomes, name);
+        if picks.len() < LEAST_ROWS {
+            return Err(format!("{name}: {} graded answers, where {LEAST_ROWS} are needed", picks.len()));
+        }
+        let fit = design.fit(name, &picks, &targets);
+        reports.push(report(model, outcomes, &picks, &targets, &fit));
+        fitted.push((picks, fit));
+    }
+    let heads: Vec<_> = fitted.iter().map(|(_, fit)| fit.head.clone()).collect();
+    let mut model = model.clone();
+    model.heads = model.heads.merged(&Heads::pack(&heads));
+    let new = |known: &Known| reports.iter().any(|report| report.known.name == known.name);
+    model.card.known.retain(|known| !new(known));
+    model.card.known.extend(reports.iter().map(|report| report.known.clone()));
+    if let Some(fallback) = fallback {
+        let calibration = promise(&model, outcomes, experts, fallback, &fitted);
+        let of = Calibration { samples: Vec::new(), ..calibration.clone() };
+        model.card.promise = Some(PromiseCard { of, samples: calibration.samples.len() });
+        model.calibration = Some(calibration);
+    }
+    model.card.version = model.fingerprint();
+    Ok(Calibrated { model, reports })
+}
+
+fn report(
+    model: &RouterModel,
+    outcomes: &[Outcome],
+    picks: &[usize],
+    targets: &[f32],
+    fit: &Fitted,
+) -> Report {
+    let truths: Vec<f32> = picks.iter().map(|&pick| targets[pick]).collect();
+    let brier =
+        |chances: &[f32]| calibration::judge(chances.iter().copied().zip(truths.iter().copied())).brier;
+    let mean = truths.iter().sum::<f32>() / truths.len().max(1) as f32;
+    let before = model.heads.names().iter().position(|name| *name == fit.head.name).map(|at| {
+        let (head, mut scratch) = (model.heads.select(&[at]), Scratch::default());
+        let mut chances = Vec::new();
+        let mut say = |pick: &usize| {
+            let _scores = model.score(&outcomes[*pick].prompt, &mut scratch);
+            model.chances(&head, &mut scratch, &mut chances);
+            chances.first().copied().unwrap_or_default()
+        };
+        brier(&picks.iter().map(&mut say).collect::<Vec<_>>())
+    });
+    Report {
+        known: entry(&fit.head.name, outcomes, picks, targets, fit),
+        error: brier(&fit.unseen),
+        error_of_mean: brier(&vec![mean; truths.len()]),
+        error_before: before,
+    }
+}
+
+/// The graded prompts as promises see them, each judged by heads that did not see it.
+fn promise(
+    model: &RouterModel,
+    outcomes: &[Outcome],
+    experts: &[String],
+    fallback: &str,
+    fitted: &[(Vec<usize>, Fitted)],
+) -> Calibration {
+    let mut scratch = Scratch::default();
+    let mut rows = Vec::new();
+    let mut sizes = vec![0; model.domains().len()];
+    for (row, outcome) in outcomes.iter().enumerate() {
+        let said = fitted.iter().map(|(picks, fit)| Some(fit.unseen[picks.binary_search(&row).ok()?]));
+        let Some(chances) = said.collect::<Option<Vec<f32>>>() else { continue };
+        let Some((large, small)) = chances.split_last() else { continue };
+        let Some(taker) = taker(small.iter().copied().enumerate()) else { continue };
+        let domain = model.score(&outcome.prompt, &mut scratch).top().0;
+        sizes[domain] += 1;
+        let graded = |name: &str| outcome.models.get(name).copied().unwrap_or_default();
+        let needs_large = graded(fallback) >= 0.5 && graded(&experts[taker]) < 0.5;
+        rows.push((domain, Sample { wish: crate::promise::wish(*large, small[taker]), needs_large }));
+    }
+    let domains = model.domains().iter().zip(&sizes).filter(|(_, size)| **size >= DOMAIN_ROWS);
+    Calibration {
+        fallback: fallback.to_owned(),
+        experts: experts.to_vec(),
+        domains: domains.map(|(domain, _)| domain.clone()).collect(),
+        samples: rows
+            .into_iter()
+            .filter(|(at, _)| sizes[*at] >= DOMAIN_ROWS)
+            .map(|(_, sample)| sample)
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// The small model fails at sums, the large one never.
+    fn outcomes() -> Vec<Outcome> {
+        let row = |n: usize| {
+            let (prompt, small) = if n.is_multiple_of(2) {
+                (format!("add {n} and {} and then {}", n * 3, n + 7), 0.0)
+            } else {
+                (format!("write a poem of {n} cats in a garden"), 1.0)
+            };
+            let models = BTreeMap::from([("small".to_owned(), small), ("large".to_owned(), 1.0)]);
+            Outcome { prompt, domain: Some("math".into()), models, ..Outcome::default() }
+        };
+        (0..400).map(row).collect()
+    }
+
+    #[test]
+    fn a_new_expert_has_a_head_a_place_in_the_catalogue_and_a_promise() {
+        let model = RouterModel::builtin().unwrap();
+        let (small, large) = ("small".to_owned(), "large".to_owned());
+        let found = calibrate(&model, &outcomes(), std::slice::from_ref(&small), Some(&large)).unwrap();
+        assert!(found.reports.iter().all(|report| report.objection().is_none()), "{:?}", found.reports[0]);
+        assert_ne!(found.model.version(), model.version());
+        let again = RouterModel::from_bytes(&found.model.to_bytes().unwrap()).unwrap();
+        let at = again.heads().names().iter().position(|name| *name == small).unwrap();
+        let head = again.heads().select(&[at]);
+        let (mut scratch, mut chances) = (Scratch::default(), Vec::new());
+        let mut chance = |text: &str| {
+            let _scores = again.score(text, &mut scratch);
+            again.chances(&head, &mut scratch, &mut chances);
+            chances[0]
+        };
+        let (sum, poem) = (chance("add 3 and 9 and then 4"), chance("write a poem of 3 cats in a garden"));
+        assert!(sum < 0.3 && poem > 0.7, "{sum} {poem}");
+        let calibration = again.calibration().unwrap();
+        assert_eq!((calibration.experts.len(), calibration.fallback.as_str()), (1, "large"));
+        let promise = calibration.solve(0.1, 0.1).unwrap();
+        assert!(promise.served > 0.4 && promise.served < 0.6, "{promise:?}");
+    }
+
+    #[test]
+    fn too_few_answers_and_a_useless_head_are_refused_in_words() {
+        let model = RouterModel::builtin().unwrap();
+        let small = ["small".to_owned()];
+        let error = calibrate(&model, &outcomes()[..50], &small, None).err().unwrap();
+        assert_eq!(error, "small: 50 graded answers, where 100 are needed");
+        let mut noise = outcomes();
+        let mut random = crate::random::Random::new(1);
+        for row in &mut noise {
+            row.models.insert("small".into(), random.below(2) as f32);
+        }
+        let found = calibrate(&model, &noise, &small, None).unwrap();
+        let report = &found.reports[0];
+        assert!(report.error > report.error_of_mean - 0.01, "{report:?}");
+    }
+}

@@ -1,0 +1,154 @@
+//! The commands of the router model on graded answers: judged, learned from, promised with.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::harness::{Json, Setup, json};
+
+fn mixgate(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mixgate")).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn err(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Graded answers: the small model writes poems and fails at sums, the large one does both.
+fn graded(folder: &Path, rows: usize) {
+    let line = |n: usize| {
+        let (prompt, domain, small) = match n % 2 {
+            0 => (format!("add {n} and {} and then {}", n * 3, n + 7), "math", 0),
+            _ => (format!("write a poem of {n} cats in a garden"), "writing", 1),
+        };
+        format!(
+            "{{\"prompt\":\"{prompt}\",\"domain\":\"{domain}\",\"models\":{{\"small-7b\":{small},\"large\":1}}}}\n"
+        )
+    };
+    fs::write(folder.join("graded.jsonl"), (0..rows).map(line).collect::<String>()).unwrap();
+}
+
+/// A configuration whose policy promises, with the router model of `model`.
+fn promising(folder: &Path, model: &str, at_most: &str) {
+    let yaml = Setup::new()
+        .expert("cheap", "127.0.0.1:1".parse().unwrap(), "catalogue: small-7b")
+        .large("127.0.0.1:2".parse().unwrap(), "catalogue: large")
+        .section(&format!("router: {{ model: {model} }}"))
+        .section(&format!("policies: {{ balanced: {{ max_under_route: {at_most} }} }}"))
+        .yaml();
+    fs::write(folder.join("experts.yaml"), yaml).unwrap();
+}
+
+#[test]
+fn calibrate_learns_an_expert_and_what_may_be_promised() {
+    let folder = tempfile::tempdir().unwrap();
+    graded(folder.path(), 500);
+    let calibrate =
+        ["calibrate", "--outcomes", "graded.jsonl", "--expert", "small-7b", "--fallback", "large"];
+    let said = out(&mixgate(folder.path(), &[&calibrate[..], &["--out", "mine.safetensors"]].concat()));
+    for part in
+        ["small-7b", "quality: { math: 0.", "max_under_route: 0.05", "go to experts", "mine.safetensors"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(said.contains("max_under_route: 0.01   at most 1.0 % cannot be promised"), "{said}");
+
+    promising(folder.path(), "mine.safetensors", "0.05");
+    let said = out(&mixgate(folder.path(), &["check"]));
+    assert!(said.contains("threshold 0.") && said.contains("graded prompts of which 250 need"), "{said}");
+    let route = |prompt: &str| -> Json {
+        json(out(&mixgate(folder.path(), &["route", "--json", prompt])).as_bytes())
+    };
+    let poem = route("write a poem of 5 cats in a garden");
+    assert_eq!((poem["chosen"].as_str(), poem["reason"].as_str()), (Some("cheap"), Some("routed")));
+    assert_eq!(route("add 12 and 36 and then 19")["chosen"], "large");
+    let strange = route("Is aspirin safe for a child of four with fever?");
+    assert_eq!((&strange["chosen"], &strange["reason"]), (&"large".into(), &"out_of_distribution".into()));
+    assert!(poem["known_models"]["small-7b"].as_f64().unwrap() > 0.7, "{poem}");
+    assert!(poem["large_score"].as_f64() < route("add 12 and 36 and then 19")["large_score"].as_f64());
+}
+
+#[test]
+fn a_promise_that_cannot_be_kept_is_refused_before_anything_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    promising(folder.path(), "builtin", "0.05");
+    let (code, said) = err(&mixgate(folder.path(), &["check"]));
+    assert!(code == Some(1) && said.contains("has no `small-7b`"), "{said}");
+    let reference = include_str!("../experts.yaml")
+        .replace("balanced: { tolerance: 0.20 }", "balanced: { max_under_route: 0.05 }");
+    fs::write(folder.path().join("experts.yaml"), reference).unwrap();
+    let (code, said) = err(&mixgate(folder.path(), &["check"]));
+    assert!(code == Some(1) && said.contains("carries no calibration"), "{said}");
+
+    graded(folder.path(), 600);
+    let calibrate =
+        ["calibrate", "--outcomes", "graded.jsonl", "--expert", "small-7b", "--fallback", "large"];
+    out(&mixgate(folder.path(), &[&calibrate[..], &["--out", "mine.safetensors"]].concat()));
+    promising(folder.path(), "mine.safetensors", "0.001");
+    for command in ["check", "serve"] {
+        let (code, said) = err(&mixgate(folder.path(), &[command]));
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("the policy `balanced`: at most 0.1 % cannot be promised from 600"), "{said}");
+        assert!(said.contains("more graded prompts"), "{said}");
+    }
+}
+
+#[test]
+fn calibrate_refuses_what_does_not_help() {
+    let folder = tempfile::tempdir().unwrap();
+    graded(folder.path(), 80);
+    let (code, said) =
+        err(&mixgate(folder.path(), &["calibrate", "--outcomes", "graded.jsonl", "--expert", "small-7b"]));
+    assert!(code == Some(1) && said.contains("small-7b: 80 graded answers, where 100 are needed"), "{said}");
+    let (code, said) =
+        err(&mixgate(folder.path(), &["calibrate", "--outcomes", "graded.jsonl", "--expert", "x"]));
+    assert!(code == Some(1) && said.contains("x: 0 graded answers"), "{said}");
+}
+
+#[test]
+fn eval_judges_graded_answers_beside_the_controls() {
+    let folder = tempfile::tempdir().unwrap();
+    graded(folder.path(), 400);
+    let pair = ["eval", "--outcomes", "graded.jsonl", "--strong", "large", "--weak", "small-7b"];
+    let said = out(&mixgate(folder.path(), &[&pair[..], &["--folds", "5"]].concat()));
+    for part in [
+        "APGR       0.7",
+        "always large 1.000, always cheap 0.500",
+        "shuffled",
+        "length alone",
+        "promised at most",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let blind = out(&mixgate(folder.path(), &[&pair[..], &["--json"]].concat()));
+    let blind = json(blind.as_bytes());
+    assert_eq!((&blind["pair"]["n"], &blind["calibration"]), (&400.into(), &Json::Null), "{blind}");
+    let panel = ["eval", "--outcomes", "graded.jsonl", "--experts", "small-7b,large", "--prices", "1,10"];
+    let said = out(&mixgate(folder.path(), &[&panel[..], &["--folds", "5"]].concat()));
+    assert!(said.contains("as a share of the hull's: 0.5"), "{said}");
+    let (code, said) = err(&mixgate(folder.path(), &panel));
+    assert!(code == Some(1) && said.contains("learn from the file with --folds"), "{said}");
+    let (code, said) =
+        err(&mixgate(folder.path(), &["eval", "--outcomes", "graded.jsonl", "--experts", "small,large"]));
+    assert!(
+        code == Some(1) && said.contains("no row has a score of small; it has large, small-7b"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_catalogue_lists_models_and_the_domains_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = out(&mixgate(folder.path(), &["catalogue"]));
+    assert!(all.contains("mixtral-8x7b-instruct-v0.1") && all.contains("llama-2-7b-hf"), "{all}");
+    let one = out(&mixgate(folder.path(), &["catalogue", "gemini-3.1"]));
+    assert!(one.contains("gemini-3.1-pro\n") && one.contains("science"), "{one}");
+    let (code, said) = err(&mixgate(folder.path(), &["catalogue", "mixtrel"]));
+    assert!(code == Some(1) && said.contains("knows no model `mixtrel`"), "{said}");
+}
