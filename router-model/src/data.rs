@@ -85,6 +85,23 @@ pub fn read(path: &Path) -> Result<Vec<Row>, DataError> {
     Ok(rows)
 }
 
+/// Reads the prompts of a file, whether they have a domain or not.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_prompts(path: &Path) -> Result<Vec<String>, DataError> {
+    let mut prompts = Vec::new();
+    read_lines(path, |row: Row| {
+        prompts.push(row.prompt);
+        Ok(())
+    })?;
+    if prompts.is_empty() {
+        return Err(DataError::Empty { path: path.into(), wants: "a prompt" });
+    }
+    Ok(prompts)
+}
+
 /// Hands each line of a file to `take`, which may refuse it in words; empty lines are skipped.
 pub(crate) fn read_lines<T: DeserializeOwned>(
     path: &Path,

@@ -5,6 +5,8 @@
 
 mod domains;
 mod outcomes;
+mod robust;
+mod strange;
 
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -26,6 +28,10 @@ pub(crate) struct Args {
     /// Labelled prompts: JSON lines with `prompt`, `domain` and, where known, `source`.
     #[arg(long, value_name = "FILE", required_unless_present = "outcomes")]
     domains: Option<PathBuf>,
+    /// Prompts unlike those of `--domains`, of the same shape, that should be taken for strange ones. Made-up
+    /// gibberish is tried in any case.
+    #[arg(long, value_name = "FILE", requires = "domains")]
+    unlike: Option<PathBuf>,
     #[command(flatten)]
     outcomes: outcomes::Args,
     /// Print everything as one JSON object.
@@ -39,6 +45,10 @@ struct Judgement<'a> {
     model: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     domains: Option<DomainReport>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    robust: Vec<robust::Condition>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    out_of_distribution: Option<strange::Strange>,
     #[serde(skip_serializing_if = "Option::is_none")]
     latency: Option<Latency>,
     #[serde(flatten)]
@@ -54,15 +64,21 @@ struct Latency {
 
 /// Judges, and prints tables or JSON.
 pub(crate) fn run(args: Args) -> Result<(), Exit> {
-    let Args { model, domains, outcomes, json } = args;
+    let Args { model, domains, unlike, outcomes, json } = args;
     let model = super::load_router_model(&model)?;
     let rows = match &domains {
         Some(file) => Some(data::read(file).map_err(|error| Exit::Input(error.to_string()))?),
         None => None,
     };
+    let unlike = match &unlike {
+        Some(file) => data::read_prompts(file).map_err(|error| Exit::Input(error.to_string()))?,
+        None => Vec::new(),
+    };
     let judgement = Judgement {
         model: model.version(),
         domains: rows.as_ref().map(|rows| evaluate(&model, rows)),
+        robust: rows.as_ref().map_or_else(Vec::new, |rows| robust::judge(&model, rows)),
+        out_of_distribution: rows.as_ref().map(|rows| strange::judge(&model, rows, &unlike)),
         latency: rows.as_ref().map(|rows| latency(&model, rows)),
         outcomes: outcomes::judge(&model, &outcomes)?,
     };
@@ -74,6 +90,10 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
     if let (Some(report), Some(file)) = (&judgement.domains, &domains) {
         anstream::println!("router model {} on {}", judgement.model, file.display());
         show(report);
+        anstream::println!("{}", robust::show(&judgement.robust));
+    }
+    if let Some(strange) = &judgement.out_of_distribution {
+        strange::show(strange);
     }
     if let Some(Latency { p50_micros, p99_micros }) = judgement.latency {
         anstream::println!("latency of one score, one core: p50 {p50_micros:.1} µs, p99 {p99_micros:.1} µs");
