@@ -180,12 +180,56 @@ fn route_decides_for_an_argument_and_for_standard_input_alike() {
     assert!(record["attribution"].as_array().is_some_and(|words| !words.is_empty()), "{record}");
 
     let told = run(&["route", PROMPT]);
-    for part in
-        ["code → ", record["chosen"].as_str().unwrap(), "expected quality", "gpt-4o", "domains ", "words "]
-    {
+    for part in [
+        "code → ",
+        record["chosen"].as_str().unwrap(),
+        "expected quality",
+        "gpt-4o",
+        "domains ",
+        "words ",
+        "next ",
+        "dial ",
+    ] {
         assert!(good(&told).contains(part), "{part} should be in {}", told.out);
     }
     assert!(!told.out.contains('\u{1b}'), "no colours where there is no terminal");
+}
+
+#[test]
+fn what_route_says_would_flip_the_choice_flips_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = |tolerance: f64| {
+        Setup::new()
+            .expert("coder", "127.0.0.1:8001".parse().unwrap(), "quality: { code: 0.9, sql: 0.9 }")
+            .large("127.0.0.1:8002".parse().unwrap(), "")
+            .section(&format!("policies: {{ balanced: {{ tolerance: {tolerance}, min_confidence: 0 }} }}"))
+            .yaml()
+    };
+    let file = |tolerance| written(folder.path(), &format!("{tolerance}.yaml"), &yaml(tolerance));
+    let prompt = "Explain how Python handles money";
+    let decided = |tolerance, prompt: &str| {
+        json(good(&run(&["route", "--json", "--config", &file(tolerance), prompt])).as_bytes())
+    };
+    let record = decided(0.9, prompt);
+    assert_eq!(
+        (&record["chosen"], &record["runner_up"]["expert"]),
+        (&"coder".into(), &"large".into()),
+        "{record}"
+    );
+    let dial = &record["flips"]["dial"];
+    let (from, value) = (dial["from"].as_f64().unwrap(), dial["value"].as_f64().unwrap());
+    assert!(dial["dial"] == "tolerance" && from > 0.1 && (value - 0.9).abs() < 1e-6, "{record}");
+    assert_eq!(decided(from + 0.001, prompt)["chosen"], "coder");
+    assert_eq!(decided(from - 0.001, prompt)["chosen"], "large");
+
+    // just within the tolerance, some word holds it there
+    let record = decided(from + 0.001, prompt);
+    let words = record["flips"]["words"].as_array().unwrap();
+    assert!(!words.is_empty(), "{record}");
+    for word in words {
+        let without = prompt.replacen(word["text"].as_str().unwrap(), "", 1);
+        assert_eq!(decided(from + 0.001, &without)["chosen"], word["chosen"], "{without}");
+    }
 }
 
 #[test]

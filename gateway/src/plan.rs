@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::HeaderMap;
+use router_model::Scores;
 
 use crate::api::Dialect;
 use crate::ask::Ask;
@@ -136,27 +137,9 @@ pub fn plan(
     dialect: Dialect,
 ) -> Result<Plan, Failure> {
     let routed_text = if dialect == Dialect::Embeddings { Routable::default() } else { text::routable(ask) };
-    let mut chances = Vec::new();
-    let (verdict, took) = judge(snapshot, dialect, &routed_text, &mut chances);
+    let Weighed { verdict, took, constraints, candidates } =
+        weigh(snapshot, caller, wish, ask, dialect, &routed_text.text);
     let scores = verdict.as_ref().and_then(Verdict::scores);
-    let mut constraints = Constraints::gather(
-        snapshot,
-        caller,
-        scores.map(router_model::Scores::domains),
-        wish.policy,
-        &wish.require,
-    );
-    constraints.needs = ask.needs;
-    constraints.tokens = ask.tokens_estimated.saturating_add(ask.max_output.unwrap_or(0));
-    if let Selector::Expert(index) = wish.selector {
-        constraints.named = Some(index);
-    }
-    let domains = scores.map(router_model::Scores::domains);
-    let candidates = candidates(snapshot, ask, domains, &chances, &constraints);
-    let evidence = scores.map(|s| {
-        let (top, confidence) = s.top();
-        Evidence { domains: s.domains(), top, confidence, ood: s.ood() }
-    });
     let mut session = None;
     let choice = match wish.selector {
         Selector::Expert(index) => named(snapshot, index, wish.forced, dialect, &candidates)?,
@@ -165,7 +148,8 @@ pub fn plan(
             return Err(Failure::InvalidValue("model", what.to_owned()));
         }
         Selector::Policy(policy) => {
-            let choice = snapshot.policies[policy].policy.choose(&candidates, evidence, snapshot.fallback);
+            let policy = &snapshot.policies[policy].policy;
+            let choice = policy.choose(&candidates, scores.map(evidence), snapshot.fallback);
             let choice = told_apart(choice, verdict.as_ref());
             let known = sessions.map(|s| (s, s.identify(caller, wish.session, ask, &routed_text)));
             session = known.map(|(_, (id, _))| id);
@@ -196,18 +180,58 @@ pub fn plan(
     Ok(Plan { decision, constraints, session })
 }
 
+/// What a policy looks at.
+pub struct Weighed<'s> {
+    /// What the router model said; `None` where it was not asked.
+    pub verdict: Option<Verdict>,
+    /// How long it took.
+    pub took: std::time::Duration,
+    /// What every candidate must fulfil.
+    pub constraints: Constraints,
+    /// The experts, by index.
+    pub candidates: Vec<Candidate<'s>>,
+}
+
+/// Scores a text and holds every expert against it.
+pub fn weigh<'s>(
+    snapshot: &'s Snapshot,
+    caller: Caller,
+    wish: &Wish<'_>,
+    ask: &Ask<'_>,
+    dialect: Dialect,
+    text: &str,
+) -> Weighed<'s> {
+    let mut chances = Vec::new();
+    let (verdict, took) = judge(snapshot, dialect, text, &mut chances);
+    let domains = verdict.as_ref().and_then(Verdict::scores).map(Scores::domains);
+    let mut constraints = Constraints::gather(snapshot, caller, domains, wish.policy, &wish.require);
+    constraints.needs = ask.needs;
+    constraints.tokens = ask.tokens_estimated.saturating_add(ask.max_output.unwrap_or(0));
+    if let Selector::Expert(index) = wish.selector {
+        constraints.named = Some(index);
+    }
+    let candidates = candidates(snapshot, ask, domains, &chances, &constraints);
+    Weighed { verdict, took, constraints, candidates }
+}
+
+/// The scores as a policy reads them.
+pub fn evidence(scores: &Scores) -> Evidence<'_> {
+    let (top, confidence) = scores.top();
+    Evidence { domains: scores.domains(), top, confidence, ood: scores.ood() }
+}
+
 /// Asks the router model; embeddings have no domain.
 fn judge(
     snapshot: &Snapshot,
     dialect: Dialect,
-    text: &Routable,
+    text: &str,
     chances: &mut Vec<f32>,
 ) -> (Option<Verdict>, std::time::Duration) {
     if dialect == Dialect::Embeddings {
         return (None, std::time::Duration::ZERO);
     }
     let model = &*snapshot.classifier;
-    let (verdict, took) = classify(model, &text.text, &snapshot.panel, chances, snapshot.deadline);
+    let (verdict, took) = classify(model, text, &snapshot.panel, chances, snapshot.deadline);
     (Some(verdict), took)
 }
 

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
+use router_model::{Attribution, Scores};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::api::Dialect;
 use crate::ask::Ask;
 use crate::auth::Caller;
+use crate::classify::Verdict;
 use crate::error::Failure;
-use crate::plan::{Wish, plan};
+use crate::plan::{Wish, evidence, plan, weigh};
+use crate::policy::{Candidate, Evidence, Policy, Steady};
 use crate::record::{Attributed, Decision, Reason, Record, Rfc3339};
-use crate::state::Snapshot;
+use crate::state::{Selector, Snapshot};
 use crate::text;
 
 /// Words shown.
@@ -41,6 +44,39 @@ pub struct DryRun {
     pub chosen: Arc<str>,
     /// Why that one.
     pub reason: Reason,
+    /// Who would be next, and by how much its score is lower.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runner_up: Option<RunnerUp>,
+    /// What would have made it another.
+    pub flips: Flips,
+}
+
+/// The next candidate.
+#[derive(Debug, Serialize)]
+pub struct RunnerUp {
+    /// Its name.
+    pub expert: Arc<str>,
+    /// The chosen one's score less its own.
+    pub behind_by: f32,
+}
+
+/// What would have made the choice another.
+#[derive(Debug, Default, Serialize)]
+pub struct Flips {
+    /// The policy's dial, and between which values the choice stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dial: Option<Steady>,
+    /// Words without which another expert would be chosen, of those that decided.
+    pub words: Vec<FlipWord>,
+}
+
+/// A word without which another expert would be chosen.
+#[derive(Debug, Serialize)]
+pub struct FlipWord {
+    /// The word.
+    pub text: String,
+    /// Who would be chosen then.
+    pub chosen: Arc<str>,
 }
 
 /// The JSON answer.
@@ -68,8 +104,19 @@ pub fn dry_run(
     let wish = Wish::read(snapshot, caller, headers, &ask.model)?;
     let plan = plan(snapshot, None, caller, &wish, &ask, Dialect::Chat)?;
     let mut decision = plan.decision;
-    decision.attribution = attribution(&decision, &text::routable(&ask).text);
+    let text = text::routable(&ask).text;
+    let words = attribution(&decision, &text);
     let chosen = decision.order.first().copied().unwrap_or(snapshot.fallback);
+    let flips = match wish.selector {
+        Selector::Policy(policy) => {
+            let choice = Deciding { snapshot, caller, wish: &wish, ask: &ask, policy };
+            choice.flips(&text, chosen, &words)
+        }
+        Selector::Expert(_) => Flips::default(),
+    };
+    let shown = |word: &Attribution| text.get(word.text.clone()).unwrap_or_default().to_owned();
+    decision.attribution =
+        words.iter().map(|word| Attributed { text: shown(word), weight: word.weight }).collect();
     Ok(DryRun {
         id: None,
         time: None,
@@ -78,20 +125,68 @@ pub fn dry_run(
         requested_model: ask.model.chars().take(100).collect(),
         chosen: Arc::clone(&snapshot.experts[chosen].name),
         reason: decision.reason,
+        runner_up: runner_up(&decision, chosen),
+        flips,
         decision,
     })
 }
 
+/// The candidate behind the chosen one; where the fallback stands alone, the best of the others.
+fn runner_up(decision: &Decision, chosen: usize) -> Option<RunnerUp> {
+    let score = |place: usize| decision.candidates[place].score;
+    let others = (0..decision.candidates.len()).filter(|&place| place != chosen);
+    let may = others.filter(|&place| decision.candidates[place].why_not.is_none());
+    let next = decision.order.get(1).copied().or(may.max_by(|a, b| score(*a).total_cmp(&score(*b))))?;
+    let expert = Arc::clone(&decision.snapshot.experts[next].name);
+    Some(RunnerUp { expert, behind_by: score(chosen) - score(next) })
+}
+
+/// A decision that can be taken again for another text.
+struct Deciding<'a> {
+    snapshot: &'a Snapshot,
+    caller: Caller,
+    wish: &'a Wish<'a>,
+    ask: &'a Ask<'a>,
+    policy: usize,
+}
+
+impl Deciding<'_> {
+    fn flips(&self, text: &str, chosen: usize, words: &[Attribution]) -> Flips {
+        let without = |word: &Attribution| {
+            let rest = [text.get(..word.text.start)?, text.get(word.text.end..)?].concat();
+            let other = self.weighed(&rest, |policy, candidates, evidence| {
+                policy.choose(candidates, evidence, self.snapshot.fallback).order.first().copied()
+            })?;
+            (other != chosen).then(|| FlipWord {
+                text: text.get(word.text.clone()).unwrap_or_default().to_owned(),
+                chosen: Arc::clone(&self.snapshot.experts[other].name),
+            })
+        };
+        let steady = |policy: &dyn Policy, candidates: &[Candidate<'_>], evidence: Option<Evidence<'_>>| {
+            policy.steady(candidates, evidence, self.snapshot.fallback)
+        };
+        Flips { dial: self.weighed(text, steady), words: words.iter().filter_map(without).collect() }
+    }
+
+    fn weighed<T>(
+        &self,
+        text: &str,
+        ask: impl Fn(&dyn Policy, &[Candidate<'_>], Option<Evidence<'_>>) -> Option<T>,
+    ) -> Option<T> {
+        let weighed = weigh(self.snapshot, self.caller, self.wish, self.ask, Dialect::Chat, text);
+        let scores = weighed.verdict.as_ref().and_then(Verdict::scores);
+        let policy = &*self.snapshot.policies[self.policy].policy;
+        ask(policy, &weighed.candidates, scores.map(evidence))
+    }
+}
+
 /// The words with the largest part in the likeliest domain's probability.
-fn attribution(decision: &Decision, text: &str) -> Vec<Attributed> {
+fn attribution(decision: &Decision, text: &str) -> Vec<Attribution> {
     let Some(scores) = &decision.scores else { return Vec::new() };
     let (top, _) = scores.top();
-    let of = |s: &router_model::Scores| s.domains().get(top).copied().unwrap_or(0.0);
+    let of = |s: &Scores| s.domains().get(top).copied().unwrap_or(0.0);
     let mut words = decision.snapshot.classifier.explain(text, &of);
     words.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
+    words.truncate(WORDS);
     words
-        .into_iter()
-        .take(WORDS)
-        .map(|w| Attributed { text: text.get(w.text).unwrap_or_default().to_owned(), weight: w.weight })
-        .collect()
 }

@@ -23,6 +23,7 @@ use crate::config::{self, Checked};
 use crate::error::Failure;
 use crate::meter::Meter;
 use crate::plan::cost_text;
+use crate::policy::Steady;
 use crate::record::Decision;
 use crate::state::{Snapshot, load_classifier, snapshot_for_dry_runs};
 use crate::text;
@@ -237,6 +238,26 @@ fn show(run: &DryRun) {
             format!("          change of the probability of {domain} by each word, found by leaving it out")
                 .dimmed()
         );
+    }
+    show_flips(run);
+}
+
+/// The runner-up, and what would have made it another.
+fn show_flips(run: &DryRun) {
+    if let Some(next) = &run.runner_up {
+        let by = next.behind_by;
+        let text = if by >= 0.0 { format!("lower by {by:.3}") } else { format!("higher by {:.3}", -by) };
+        anstream::println!("next      {}, its expected quality {text}", next.expert);
+    }
+    if let Some(Steady { dial, value, from, to }) = run.flips.dial {
+        let to = to.map_or("on".to_owned(), |to| format!("to {to:.3}"));
+        anstream::println!(
+            "dial      the choice stays from a {dial} of {from:.3} {to}; it stands at {value:.3}"
+        );
+    }
+    if !run.flips.words.is_empty() {
+        let words = run.flips.words.iter().map(|word| format!("«{}» → {}", word.text, word.chosen));
+        anstream::println!("flips     without {}", words.collect::<Vec<_>>().join(", without "));
     }
 }
 

@@ -8,6 +8,8 @@ mod tolerance;
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::classify::Classifier;
 use crate::config::written;
 use crate::constraint::WhyNot;
@@ -64,12 +66,33 @@ pub struct Choice {
     pub reason: Reason,
 }
 
+/// A dial, where it stands, and between which values the choice stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Steady {
+    /// Its name in the configuration, or what a promise was turned into.
+    pub dial: &'static str,
+    /// Where it stands.
+    pub value: f32,
+    /// The least value with this choice.
+    pub from: f32,
+    /// From here on it is another; `None`: never.
+    pub to: Option<f32>,
+}
+
 /// Turns candidates into an order.
 pub trait Policy: Send + Sync + std::fmt::Debug {
     /// `candidates` is indexed by expert; `fallback` is a position in it. `evidence` is `None` where the router
     /// model failed: then the fallback leads.
     fn choose(&self, candidates: &[Candidate<'_>], evidence: Option<Evidence<'_>>, fallback: usize)
     -> Choice;
+
+    /// Between which values of its dial the choice stays as it is; `None` where the dial did not decide.
+    fn steady(
+        &self,
+        candidates: &[Candidate<'_>],
+        evidence: Option<Evidence<'_>>,
+        fallback: usize,
+    ) -> Option<Steady>;
 
     /// The dial, for people: `tolerance 0.05`.
     fn describe(&self) -> String;

@@ -6,7 +6,7 @@
 
 use router_model::promise::{Promise, taker, wish};
 
-use super::{Candidate, Choice, Evidence, Policy, with_fallback_first};
+use super::{Candidate, Choice, Evidence, Policy, Steady, with_fallback_first};
 use crate::record::Reason;
 
 /// The policy: a threshold and for whom it was found.
@@ -58,6 +58,25 @@ impl Policy for UnderRoute {
             order.extend(candidates[fallback].why_not.is_none().then_some(fallback));
         }
         Choice { order, reason }
+    }
+
+    fn steady(
+        &self,
+        candidates: &[Candidate<'_>],
+        evidence: Option<Evidence<'_>>,
+        fallback: usize,
+    ) -> Option<Steady> {
+        let choice = self.choose(candidates, evidence, fallback);
+        if !matches!(choice.reason, Reason::Routed | Reason::Ineligible) {
+            return None;
+        }
+        let chance = |place: usize| candidates[place].chance.unwrap_or(0.0);
+        let may = self.experts.iter().filter(|place| candidates[**place].why_not.is_none());
+        let taker = taker(may.map(|&place| (place, chance(place))))?;
+        let wish = wish(chance(fallback), chance(taker));
+        let (from, to) =
+            if choice.order.first() == Some(&fallback) { (0.0, Some(wish)) } else { (wish, None) };
+        Some(Steady { dial: "threshold", value: self.promise.threshold, from, to })
     }
 
     fn describe(&self) -> String {

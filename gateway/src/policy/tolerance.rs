@@ -4,7 +4,7 @@
 //! Behind it in the order come the other experts within the tolerance, cheapest first, and the fallback. An
 //! expert under the tolerance is never tried, however much fails, while the fallback may be.
 
-use super::{Candidate, Choice, Evidence, Policy, with_fallback_first};
+use super::{Candidate, Choice, Evidence, Policy, Steady, with_fallback_first};
 use crate::record::Reason;
 
 /// The policy and its dials.
@@ -47,6 +47,35 @@ impl Policy for Tolerance {
         let unconstrained = good.first().copied().unwrap_or(fallback);
         let reason = if order[0] == unconstrained { Reason::Routed } else { Reason::Ineligible };
         Choice { order, reason }
+    }
+
+    fn steady(
+        &self,
+        candidates: &[Candidate<'_>],
+        evidence: Option<Evidence<'_>>,
+        fallback: usize,
+    ) -> Option<Steady> {
+        let choice = self.choose(candidates, evidence, fallback);
+        if !matches!(choice.reason, Reason::Routed | Reason::Ineligible) {
+            return None;
+        }
+        let (evidence, chosen) = (evidence?, *choice.order.first()?);
+        let gap = |place: usize| (candidates[fallback].quality - candidates[place].quality).max(0.0);
+        let cost = |place: usize| candidates[place].cost.map_or(i64::MAX, |cost| cost.0);
+        // who would be taken instead, were it within the tolerance
+        let cheaper = (0..candidates.len()).filter(|&place| {
+            place != fallback
+                && candidates[place].why_not.is_none()
+                && candidates[place].expert.knows(evidence.top)
+                && cost(place) < cost(chosen)
+                && gap(place) > self.tolerance
+        });
+        Some(Steady {
+            dial: "tolerance",
+            value: self.tolerance,
+            from: if chosen == fallback { 0.0 } else { gap(chosen) },
+            to: cheaper.map(gap).min_by(f32::total_cmp),
+        })
     }
 
     fn describe(&self) -> String {
@@ -98,6 +127,17 @@ mod tests {
     }
 
     fn choose(tolerance: f32, confidence: f32, shut: &[usize]) -> Choice {
+        weighed(tolerance, confidence, shut, |policy, candidates, evidence| {
+            policy.choose(candidates, evidence, FALLBACK)
+        })
+    }
+
+    fn weighed<T>(
+        tolerance: f32,
+        confidence: f32,
+        shut: &[usize],
+        ask: impl Fn(Tolerance, &[Candidate<'_>], Option<Evidence<'_>>) -> T,
+    ) -> T {
         let experts = experts();
         let costs = [1, 5, 100];
         let candidates: Vec<Candidate<'_>> = experts
@@ -111,11 +151,7 @@ mod tests {
             })
             .collect();
         let evidence = Evidence { domains: &[1.0], top: 0, confidence, ood: 0.5 };
-        Tolerance { tolerance, min_confidence: 0.4, max_ood: 0.99 }.choose(
-            &candidates,
-            Some(evidence),
-            FALLBACK,
-        )
+        ask(Tolerance { tolerance, min_confidence: 0.4, max_ood: 0.99 }, &candidates, Some(evidence))
     }
 
     #[test]
@@ -123,6 +159,28 @@ mod tests {
         assert_eq!(choose(0.05, 0.9, &[]), Choice { order: vec![1, 2], reason: Reason::Routed });
         assert_eq!(choose(0.20, 0.9, &[]), Choice { order: vec![0, 1, 2], reason: Reason::Routed });
         assert_eq!(choose(0.00, 0.9, &[]), Choice { order: vec![2], reason: Reason::Routed });
+    }
+
+    #[test]
+    fn the_choice_is_steady_between_the_gaps_of_the_chosen_and_the_next_cheaper() {
+        for (tolerance, from, to) in [(0.05, 0.03, Some(0.15)), (0.2, 0.15, None), (0.0, 0.0, Some(0.03))] {
+            let steady = weighed(tolerance, 0.9, &[], |policy, candidates, evidence| {
+                policy.steady(candidates, evidence, FALLBACK).unwrap()
+            });
+            let near = |a: f32, b: f32| (a - b).abs() < 1e-6;
+            assert!(near(steady.from, from), "{steady:?}");
+            assert_eq!(steady.to.is_some(), to.is_some(), "{steady:?}");
+            assert!(steady.to.zip(to).is_none_or(|(a, b)| near(a, b)), "{steady:?}");
+            // and at both ends it is as it says
+            assert_eq!(choose(from + 1e-4, 0.9, &[]).order[0], choose(tolerance, 0.9, &[]).order[0]);
+            if let Some(to) = to {
+                assert_ne!(choose(to + 1e-4, 0.9, &[]).order[0], choose(tolerance, 0.9, &[]).order[0]);
+            }
+        }
+        assert_eq!(
+            weighed(0.2, 0.1, &[], |policy, all, evidence| policy.steady(all, evidence, FALLBACK)),
+            None
+        );
     }
 
     #[test]
