@@ -112,6 +112,35 @@ fn calibrate_refuses_what_does_not_help() {
 }
 
 #[test]
+fn train_learns_from_the_log_and_what_was_said_of_its_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = |n: usize| {
+        let text = if n.is_multiple_of(2) {
+            format!("add {n} and {}", n * 3)
+        } else {
+            format!("a poem of {n} cats")
+        };
+        format!(
+            "{{\"id\":\"d{n}\",\"text\":\"{text}\",\"domain\":\"chat\",\"chosen\":\"poet\",\"attempts\":[{{\"expert\":\"poet\",\"outcome\":\"ok\"}}]}}\n"
+        )
+    };
+    let grade = |n: usize| format!("{{\"decision\":\"d{n}\",\"score\":{}}}\n", n % 2);
+    fs::write(folder.path().join("log.jsonl"), (0..300).map(record).collect::<String>()).unwrap();
+    fs::write(folder.path().join("grades.jsonl"), (0..260).map(grade).collect::<String>()).unwrap();
+    let train = ["train", "--from-log", "log.jsonl", "--out", "mine.safetensors"];
+    let (code, said) = err(&mixgate(folder.path(), &train));
+    assert!(code == Some(1) && said.contains("Of 300 records 300 have no grade"), "{said}");
+    let said = out(&mixgate(folder.path(), &[&train[..], &["--grades", "grades.jsonl"]].concat()));
+    assert!(said.contains("poet") && said.contains(" 260 "), "{said}");
+    let known = out(&mixgate(folder.path(), &["catalogue", "--model", "mine.safetensors", "poet"]));
+    assert!(known.contains("chat") && known.contains("260"), "{known}");
+
+    fs::write(folder.path().join("grades.jsonl"), "{\"decision\":\"d1\",\"score\":7}\n").unwrap();
+    let (code, said) = err(&mixgate(folder.path(), &[&train[..], &["--grades", "grades.jsonl"]].concat()));
+    assert!(code == Some(1) && said.contains("grades.jsonl:1: score 7 is not one of 0 to 1"), "{said}");
+}
+
+#[test]
 fn eval_judges_graded_answers_beside_the_controls() {
     let folder = tempfile::tempdir().unwrap();
     graded(folder.path(), 400);

@@ -1,9 +1,10 @@
 //! `mixgate calibrate`: the router model learns one's own experts from a few hundred graded answers, and what it
 //! may promise. The network stays as it is; the result is a new file with a new version.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use comfy_table::{CellAlignment, Table, presets};
+use router_model::RouterModel;
 use router_model::fit::{Calibrated, Report, calibrate};
 use router_model::outcomes::{self, Outcome};
 use router_model::promise::Calibration;
@@ -32,20 +33,30 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let model = super::load_router_model(&args.model)?;
     let rows = read(args)?;
-    let Calibrated { model, reports } =
-        calibrate(&model, &rows, &args.experts, args.fallback.as_ref()).map_err(Exit::Input)?;
+    learn(&model, &rows, &args.experts, args.fallback.as_ref(), args.out.as_deref())
+}
+
+/// Learns, shows what was learned, and writes it unless it is of no use.
+pub(super) fn learn(
+    model: &RouterModel,
+    rows: &[Outcome],
+    experts: &[String],
+    fallback: Option<&String>,
+    out: Option<&Path>,
+) -> Result<(), Exit> {
+    let Calibrated { model, reports } = calibrate(model, rows, experts, fallback).map_err(Exit::Input)?;
     anstream::println!("{}", table(&reports));
     for report in &reports {
         show_quality(report);
     }
-    if let Some(calibration) = model.calibration().filter(|_| args.fallback.is_some()) {
+    if let Some(calibration) = model.calibration().filter(|_| fallback.is_some()) {
         show_promises(calibration);
     }
     let objections: Vec<String> = reports.iter().filter_map(Report::objection).collect();
     if !objections.is_empty() {
         return Err(Exit::Input(format!("nothing was written\n{}", objections.join("\n"))));
     }
-    let Some(out) = &args.out else {
+    let Some(out) = out else {
         anstream::eprintln!("nothing was written: say where with --out FILE");
         return Ok(());
     };

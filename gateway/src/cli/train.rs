@@ -5,6 +5,7 @@
 
 #[cfg(feature = "encoder")]
 mod distill;
+mod from_log;
 
 use std::path::{Path, PathBuf};
 
@@ -16,19 +17,29 @@ use sha2::{Digest, Sha256};
 
 use super::Exit;
 
-/// Train a router model on prompts labelled with their domains.
+/// Train a router model: its network on labelled prompts, or heads for one's own experts on graded traffic.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Prompts to learn from: JSON lines with `prompt`, `domain` and, where known, `source` and `license`.
-    #[arg(long, value_name = "FILE")]
-    domains: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "from_log")]
+    domains: Option<PathBuf>,
     /// Prompts to calibrate on, of the same shape; none of them should be among the others.
-    #[arg(long, value_name = "FILE", required_unless_present = "distill")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["distill", "from_log"])]
     dev: Option<PathBuf>,
     /// Graded answers to learn the chances of models from: JSON lines with `prompt` and `models`. Rows whose
     /// `split` is not `train` are left out.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     outcomes: Vec<PathBuf>,
+    /// Train no network, but learn the chances of one's own experts from this decision log, whose records must have
+    /// their text (`log.content: full`). The experts' names become names of the catalogue.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["domains", "dev", "outcomes", "distill", "words", "epochs", "seed", "date"])]
+    from_log: Option<PathBuf>,
+    /// What was said of the answers in the log: JSON lines with `decision`, its id, and `score`, 0 to 1.
+    #[arg(long, value_name = "FILE", requires = "from_log")]
+    grades: Option<PathBuf>,
+    /// The router model that `--from-log` starts from: `builtin`, or a file.
+    #[arg(long, value_name = "FILE", default_value = "builtin")]
+    model: String,
     /// Where the model, or what `--distill` makes, goes.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -53,10 +64,16 @@ pub(crate) struct Args {
 /// Distils or trains, as the options say.
 pub(crate) fn run(args: Args) -> Result<(), Exit> {
     check_folder(&args.out)?;
-    match (&args.distill, &args.dev) {
-        (Some(teacher), _) => distill::run(teacher, &args.domains, &args.out),
-        (None, Some(dev)) => fit(&dev.clone(), args),
-        (None, None) => Err(Exit::Usage("--dev is missing: prompts to calibrate on".into())),
+    if let Some(log) = &args.from_log {
+        let model = super::load_router_model(&args.model)?;
+        return from_log::run(&model, log, args.grades.as_deref(), &args.out);
+    }
+    match (&args.distill, &args.domains, &args.dev) {
+        (Some(teacher), Some(domains), _) => distill::run(teacher, domains, &args.out),
+        (None, Some(domains), Some(dev)) => fit(&domains.clone(), &dev.clone(), args),
+        _ => Err(Exit::Usage(
+            "--domains and --dev are wanted: prompts to learn from and to calibrate on".into(),
+        )),
     }
 }
 
@@ -73,8 +90,8 @@ mod distill {
 }
 
 /// Reads, trains, writes, and says how good the model is.
-fn fit(dev: &Path, args: Args) -> Result<(), Exit> {
-    let (rows, rows_file) = read(&args.domains)?;
+fn fit(domains: &Path, dev: &Path, args: Args) -> Result<(), Exit> {
+    let (rows, rows_file) = read(domains)?;
     let (dev, dev_file) = read(dev)?;
     let (outcomes, outcome_files) = read_outcomes(&args.outcomes)?;
     let out = args.out.clone();
@@ -164,10 +181,11 @@ fn recipe(args: Args, files: Vec<DataFile>) -> Recipe {
 
 /// The command that makes this model again, in a folder that holds its files.
 fn command(args: &Args) -> String {
-    let mut command = format!("mixgate train --domains {}", name(&args.domains));
+    let mut command = "mixgate train".to_owned();
     let outcomes: Vec<String> = args.outcomes.iter().map(|path| name(path)).collect();
     let outcomes = (!outcomes.is_empty()).then(|| outcomes.join(" "));
     for (option, value) in [
+        ("domains", args.domains.as_deref().map(name)),
         ("dev", args.dev.as_deref().map(name)),
         ("words", args.words.as_deref().map(name)),
         ("outcomes", outcomes),
