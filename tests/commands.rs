@@ -331,6 +331,25 @@ fn help_names_every_command_and_a_wrong_usage_is_2() {
     assert!(ran.code == Some(2) && ran.err.contains("--log"), "{ran:?}");
 }
 
+#[test]
+fn the_demo_says_what_it_saved_and_what_that_cost_in_right_answers() {
+    let ran = run(&["demo", "--exit", "--requests", "40"]);
+    let says = good(&ran);
+    for part in [
+        "40 requests cost $",
+        "Right answers to 23 graded prompts",
+        "mixgate, as it routed",
+        "always gpt-4o (large)",
+        "always phi-3-mini (cheapest)",
+        "dealt to other prompts",
+        "Against always gpt-4o: ",
+        "Replayed: ",
+    ] {
+        assert!(says.contains(part), "{part}: {says}");
+    }
+    assert!(says.lines().all(|line| line.chars().count() <= 100), "{says}");
+}
+
 #[tokio::test]
 async fn a_mock_answers_and_sigterm_ends_it() {
     let mut mock = Process::start(

@@ -14,3 +14,4 @@ mod stats;
 pub(crate) use stats::shuffle;
 
 pub use domains::{DomainFigures, DomainReport, SourceFigures, evaluate};
+pub use stats::{bootstrap, middle};

@@ -3,10 +3,10 @@
 use crate::random::Random;
 
 /// Resamples of a bootstrap.
-pub(crate) const RESAMPLES: usize = 500;
+const RESAMPLES: usize = 500;
 
 /// 2.5 % and 97.5 % points of a figure over resampled rows; `figure` gets the picks of one resample.
-pub(crate) fn bootstrap(rows: usize, mut figure: impl FnMut(&[usize]) -> f64) -> [f64; 2] {
+pub fn bootstrap(rows: usize, mut figure: impl FnMut(&[usize]) -> f64) -> [f64; 2] {
     if rows == 0 {
         return [0.0, 0.0];
     }
@@ -22,7 +22,7 @@ pub(crate) fn bootstrap(rows: usize, mut figure: impl FnMut(&[usize]) -> f64) ->
 }
 
 /// 2.5 % and 97.5 % points of some figures.
-pub(crate) fn middle(figures: &mut [f64]) -> [f64; 2] {
+pub fn middle(figures: &mut [f64]) -> [f64; 2] {
     figures.sort_by(f64::total_cmp);
     let Some(last) = figures.len().checked_sub(1) else { return [0.0, 0.0] };
     [0.025, 0.975].map(|share| figures[(last as f64 * share).round() as usize])

@@ -17,7 +17,12 @@ pub(super) struct Row<'a> {
     pub(super) prompt: &'a str,
     pub(super) domain: &'a str,
     pub(super) record: &'a Finished,
+    /// Whether the answer is right, where that is on record.
+    pub(super) right: Option<bool>,
 }
+
+/// Columns of a prompt: what a terminal of 100 leaves.
+const PROMPT: usize = 26;
 
 #[derive(Default)]
 struct Sum {
@@ -39,7 +44,7 @@ impl Sum {
 pub(super) struct Show {
     all: Sum,
     experts: BTreeMap<String, Sum>,
-    right: u32,
+    named: u32,
     route_micros: Vec<u64>,
 }
 
@@ -52,10 +57,15 @@ impl Show {
             "mixgate demo".bold(),
             took.as_millis()
         );
-        anstream::println!("{}", "The answers are simulated: mock models on this machine. Routing, sockets, metering and prices are real.".yellow());
+        for line in [
+            "The answers are simulated by mock models on this machine. Routing, sockets and metering are real;",
+            "so is ✓ or ✗, where the very model's answer to the very prompt is on record.",
+        ] {
+            anstream::println!("{}", line.yellow());
+        }
         anstream::println!();
         let head = format!(
-            "{:<44} {:<12} {:<14} {:>5} {:<16} {:>10} {:>10}",
+            "{:<PROMPT$} {:<12} {:<13} ? {:>5} {:<19} {:>8} {:>8}",
             "prompt", "domain", "expert", "conf.", "reason", "cost µ$", "saved µ$"
         );
         anstream::println!("{}", head.dimmed());
@@ -67,20 +77,25 @@ impl Show {
         let record = row.record;
         let Some(decision) = &record.decision else { return };
         let domain = decision.domain().unwrap_or("unknown");
-        self.right += u32::from(domain == row.domain);
+        self.named += u32::from(domain == row.domain);
         self.route_micros.push(decision.route_micros);
         let expert = record.chosen.as_deref().unwrap_or("none");
         self.all.add(record);
         self.experts.entry(expert.to_owned()).or_default().add(record);
         let reason = record.reason.map_or("", Reason::as_str);
-        let reason = format!("{reason:<16}");
+        let reason = format!("{reason:<19}");
         let plain = record.reason == Some(Reason::Routed);
         let money = |m: Option<MicroUsd>| m.map_or_else(|| "-".to_owned(), |m| m.0.to_string());
         anstream::println!(
-            "{} {:<12} {:<14} {:>5.2} {} {:>10} {:>10}",
-            shortened(row.prompt, 44),
+            "{} {:<12} {:<13} {} {:>5.2} {} {:>8} {:>8}",
+            shortened(row.prompt, PROMPT),
             domain,
             expert,
+            match row.right {
+                Some(true) => "✓".green().to_string(),
+                Some(false) => "✗".red().to_string(),
+                None => " ".to_owned(),
+            },
             decision.confidence(),
             if plain { reason.dimmed().to_string() } else { reason.yellow().to_string() },
             money(record.cost_usd),
@@ -108,11 +123,11 @@ impl Show {
         let median = self.route_micros.get(self.route_micros.len() / 2).copied().unwrap_or_default();
         anstream::println!(
             "The router named the labelled domain of {} of {} prompts, in {median} µs each (median).",
-            self.right,
+            self.named,
             self.all.requests
         );
         anstream::println!(
-            "Prices are those of experts.yaml; lengths of answers are simulated, so the saving shows the mechanism, not your traffic."
+            "Prices are examples, lengths of answers simulated: this shows the mechanism, not your traffic."
         );
     }
 

@@ -1,5 +1,12 @@
 //! The demo's world: a mock per expert, a gateway in front, and a client, all on loopback.
+//!
+//! Its experts are those of the reference configuration, whose figures of quality are set by hand around 0.9, and
+//! models whose answers to the graded prompts are on record, whose chances the router model estimates on the scale
+//! of hard benchmarks. The two scales do not compare, so they never meet: in the domains of the graded prompts a
+//! figure set by hand is taken away, and who has none left leaves; in the others the large model keeps the figure
+//! it had there, 1, and the graded models have none that comes near.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +20,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Prompt;
+use super::graded::{Graded, JOINING, LARGE};
 use crate::api::Dialect;
 use crate::cli::Exit;
-use crate::config::written::{Config, ProviderName};
-use crate::config::{self, Checked};
+use crate::config::written::{self, Config, Governance, Policy, Price, ProviderName};
+use crate::config::{self, Checked, DurationText};
 use crate::expert::Timeouts;
 use crate::expert::endpoint::Endpoint;
 use crate::gateway::Gateway;
@@ -28,7 +37,15 @@ use crate::state::load_classifier;
 use crate::upstream::Connector;
 
 /// One expert misbehaves twice, so that a fallback can be seen.
-const TROUBLED: (&str, &str) = ("qwen-math-7b", "status-503@2");
+const TROUBLED: (&str, &str) = ("qwen-coder-7b", "status-503@2");
+/// Tokens of every answer. One length for all: how long their answers were is on record for some models only, and
+/// none shall look cheap for being short.
+const TOKENS: usize = 150;
+/// The tag of models with recorded answers, and the policy that asks for it.
+const GRADED: &str = "graded";
+/// How far below the large model's a chance may be on graded prompts. Half of the reference's `balanced`: hard
+/// questions leave less room between a small and a large model. Set beforehand, not for the figures.
+const TOLERANCE: f64 = 0.10;
 
 /// Everything that runs.
 pub(super) struct World {
@@ -53,10 +70,12 @@ struct Message<'a> {
 }
 
 impl World {
-    /// Starts mocks and gateway.
-    pub(super) async fn start() -> Result<Self, Exit> {
+    /// Starts mocks and gateway; `graded`: the domains of graded prompts.
+    pub(super) async fn start(graded: &BTreeSet<&str>) -> Result<Self, Exit> {
         let internal = |e: &dyn std::fmt::Display| Exit::Internal(e.to_string());
         let mut checked = config::reference().map_err(|faults| internal(&faults))?;
+        one_scale_per_domain(&mut checked.config, graded);
+        join(&mut checked.config);
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         for index in 0..checked.config.experts.len() {
@@ -77,9 +96,10 @@ impl World {
         })
     }
 
-    /// Sends a prompt as a client would; returns the record of it.
-    pub(super) async fn ask(&self, prompt: &str, stream: bool) -> Result<Arc<Finished>, Exit> {
-        let ask = Ask { model: "auto", stream, messages: [Message { role: "user", content: prompt }] };
+    /// Sends a prompt as a client would, a graded one to the models that were graded; returns the record of it.
+    pub(super) async fn ask(&self, prompt: &Prompt, stream: bool) -> Result<Arc<Finished>, Exit> {
+        let model = if prompt.right.is_empty() { "auto" } else { "auto:graded" };
+        let ask = Ask { model, stream, messages: [Message { role: "user", content: &prompt.prompt }] };
         let body = Bytes::from(serde_json::to_vec(&ask).map_err(|e| Exit::Internal(e.to_string()))?);
         let request = || {
             let mut request = Request::new(Full::new(body.clone()));
@@ -138,6 +158,65 @@ impl World {
     }
 }
 
+/// Leaves of the figures set by hand only those outside the domains of graded prompts, and makes the large model
+/// one of the graded.
+fn one_scale_per_domain(config: &mut Config, graded: &BTreeSet<&str>) {
+    let by_hand = |domain: &str| !graded.contains(domain);
+    for expert in &mut config.experts {
+        expert.quality.retain(|domain, _| by_hand(domain));
+        if expert.name == config.fallback {
+            let ones = router_model::TAXONOMY.into_iter().filter(|domain| by_hand(domain));
+            expert.quality.extend(ones.map(|domain| (domain.to_owned(), 1.0)));
+            expert.catalogue = Some(LARGE.to_owned());
+            expert.governance.tags.push(GRADED.to_owned());
+        }
+    }
+    config.experts.retain(|expert| !expert.quality.is_empty());
+    // none of those who join is indemnified: in such a domain a rule would decide in the router's place
+    for rule in &mut config.rules {
+        rule.when.domain.retain(|domain| by_hand(domain));
+    }
+    config.rules.retain(|rule| rule.when.tenant.is_some() || !rule.when.domain.is_empty());
+}
+
+/// Takes the graded models in, and the policy under which only they answer.
+fn join(config: &mut Config) {
+    config.experts.splice(0..0, JOINING.iter().map(expert));
+    let require = vec![GRADED.to_owned()];
+    let policy = Policy { tolerance: Some(TOLERANCE), require, ..Policy::default() };
+    config.policies.insert(GRADED.to_owned(), policy);
+}
+
+fn expert(graded: &Graded) -> written::Expert {
+    written::Expert {
+        name: graded.expert.to_owned(),
+        model: graded.catalogue.to_owned(),
+        provider: ProviderName::Openai,
+        base_url: None,
+        endpoints: Vec::new(),
+        api_key: None,
+        domains: Vec::new(),
+        quality: BTreeMap::new(),
+        catalogue: Some(graded.catalogue.to_owned()),
+        price: Some(Price {
+            input_per_1m: graded.usd_per_1m,
+            cached_input_per_1m: None,
+            output_per_1m: graded.usd_per_1m,
+        }),
+        hosting: None,
+        context_window: graded.context_window,
+        max_output_tokens: None,
+        capabilities: Vec::new(),
+        max_concurrency: 256,
+        governance: Governance {
+            license: Some(graded.license.to_owned()),
+            tags: vec![GRADED.to_owned()],
+            ..Governance::default()
+        },
+        timeouts: written::Timeouts::default(),
+    }
+}
+
 async fn start_mock(
     config: &mut Config,
     index: usize,
@@ -154,7 +233,7 @@ async fn start_mock(
     let mock = Mock {
         model: expert.model.clone(),
         latency: Duration::from_millis(if is_large { 30 } else { 8 }),
-        tokens: if is_large { 180 } else { 120 },
+        tokens: TOKENS,
         faults,
         ..Mock::default()
     };
@@ -162,8 +241,10 @@ async fn start_mock(
     Ok(())
 }
 
-/// Anyone on this machine may call, and nothing but the table goes to standard output.
+/// Anyone on this machine may call, nothing but the table goes to standard output, and a busy machine does not
+/// change the table by a decision that came too late.
 fn open_up(config: &mut Config) {
+    config.router.deadline = DurationText::millis(1000);
     config.tenants.clear();
     config.rules.retain(|rule| rule.when.tenant.is_none());
     "off".clone_into(&mut config.log.decisions);
@@ -181,5 +262,25 @@ async fn start_gateway(
             Gateway::start(checked, None, classifier, Lanes::ambient()).await
         }
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_set_by_hand_and_estimated_chances_never_meet_in_a_domain() {
+        let graded = BTreeSet::from(["code", "math", "finance"]);
+        let mut config = config::reference().unwrap().config;
+        one_scale_per_domain(&mut config, &graded);
+        for expert in &config.experts {
+            assert!(!expert.quality.keys().any(|domain| graded.contains(domain.as_str())), "{expert:?}");
+        }
+        let large = config.experts.iter().find(|expert| expert.name == config.fallback).unwrap();
+        assert_eq!(large.quality.len(), router_model::TAXONOMY.len() - graded.len());
+        assert!(large.quality.values().all(|quality| *quality >= 1.0));
+        assert!(config.experts.iter().any(|expert| expert.name == TROUBLED.0), "a fallback is to be seen");
+        assert!(!config.experts.iter().any(|expert| expert.name == "finance-8b"), "nothing is known of it");
     }
 }
