@@ -308,6 +308,7 @@ fn help_names_every_command_and_a_wrong_usage_is_2() {
         "catalogue",
         "calibrate",
         "eval",
+        "compare",
         "train",
         "hash-key",
     ] {

@@ -181,3 +181,62 @@ fn the_catalogue_lists_models_and_the_domains_of_one() {
     let (code, said) = err(&mixgate(folder.path(), &["catalogue", "mixtrel"]));
     assert!(code == Some(1) && said.contains("knows no model `mixtrel`"), "{said}");
 }
+
+#[test]
+fn eval_draws_what_it_found() {
+    let folder = tempfile::tempdir().unwrap();
+    graded(folder.path(), 200);
+    let eval =
+        ["eval", "--outcomes", "graded.jsonl", "--strong", "large", "--weak", "small-7b", "--folds", "5"];
+    let panel = ["--experts", "small-7b,large", "--prices", "1,10", "--pictures", "drawn"];
+    out(&mixgate(folder.path(), &[&eval[..], &panel].concat()));
+    for (name, holds) in
+        [("pair.svg", "random mixing"), ("experts.svg", "convex hull"), ("calibration.svg", "chance said")]
+    {
+        let svg = fs::read_to_string(folder.path().join("drawn").join(name)).unwrap();
+        assert!(svg.starts_with("<svg") && svg.contains(holds) && svg.contains("small-7b"), "{svg}");
+    }
+}
+
+#[test]
+fn compare_answers_with_a_document_a_picture_and_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |n: usize| {
+        let (prompt, domain, rhymer, adder) = match n % 2 {
+            0 => (format!("add {n} and {} and then {}", n * 3, n + 7), "math", 0, 1),
+            _ => (format!("write a poem of {n} cats in a garden"), "writing", 1, 0),
+        };
+        let large = u8::from(!n.is_multiple_of(5));
+        format!(
+            "{{\"prompt\":\"{prompt}\",\"domain\":\"{domain}\",\"models\":{{\"rhymer-7b\":{rhymer},\"adder-7b\":{adder},\"large\":{large}}}}}\n"
+        )
+    };
+    fs::write(folder.path().join("graded.jsonl"), (0..400).map(line).collect::<String>()).unwrap();
+    let compare = ["compare", "--panel", "graded.jsonl=rhymer-7b,adder-7b,gone-7b:large"];
+    let (code, said) = err(&mixgate(folder.path(), &compare));
+    assert!(code == Some(1) && said.contains("no cost, price or size of large; give --price"), "{said}");
+
+    let prices = ["--price", "rhymer-7b=1", "--price", "adder-7b=1", "--price", "large=10"];
+    let to = ["--json", "--out", "answer.md"];
+    let found = out(&mixgate(folder.path(), &[&compare[..], &prices, &to].concat()));
+    let found = json(found.as_bytes());
+    let set = &found["sets"][0];
+    assert_eq!((&set["absent"][0], set["domains"].as_array().unwrap().len()), (&"gone-7b".into(), 2));
+    assert!(set["whole"]["routed"]["verdict"]["wins"][0].as_f64().unwrap() > 0.1, "{set}");
+    assert!(set["whole"]["best"]["verdict"]["loses"][0].as_f64().unwrap() > 0.1, "{set}");
+    let document = fs::read_to_string(folder.path().join("answer.md")).unwrap();
+    for part in [
+        "![",
+        "(answer.svg)",
+        "small wins by",
+        "Not in this set, so left out: gone-7b",
+        "control: shuffled",
+        "--panel graded.jsonl=rhymer-7b,adder-7b,gone-7b:large",
+        "| math |",
+    ] {
+        assert!(document.contains(part), "{part}: {document}");
+    }
+    assert!(!document.contains('{'), "{document}");
+    let svg = fs::read_to_string(folder.path().join("answer.svg")).unwrap();
+    assert_eq!(svg.matches("<circle").count(), 4, "{svg}");
+}

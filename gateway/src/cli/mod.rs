@@ -3,6 +3,7 @@
 mod calibrate;
 mod catalogue;
 mod check;
+mod compare;
 mod demo;
 mod eval;
 mod hash_key;
@@ -52,6 +53,8 @@ enum Command {
     Catalogue(catalogue::Args),
     /// Judge the router model on labelled prompts or graded answers.
     Eval(eval::Args),
+    /// Can several small models stand in for a large one? Answer it from graded answers.
+    Compare(compare::Args),
     /// Make a router model from labelled prompts.
     #[cfg(feature = "train")]
     Train(train::Args),
@@ -106,6 +109,7 @@ impl Cli {
             Command::Calibrate(args) => calibrate::run(&args),
             Command::Catalogue(args) => catalogue::run(args),
             Command::Eval(args) => eval::run(args),
+            Command::Compare(args) => compare::run(&args),
             #[cfg(feature = "train")]
             Command::Train(args) => train::run(args),
             Command::HashKey(args) => hash_key::run(args),

@@ -2,9 +2,11 @@
 //!
 //! [`domains`]: does it name what a prompt is about. [`pair`]: does it send to the large model what needs it,
 //! by RouteLLM's protocol. [`panel`]: what a panel of experts costs for the accuracy it reaches.
-//! [`calibration`]: do its chances mean what they say. [`promise`]: is a promise kept.
+//! [`compare`]: can small models stand in for a large one. [`calibration`]: do its chances mean what they say.
+//! [`promise`]: is a promise kept.
 
 pub mod calibration;
+pub mod compare;
 pub mod domains;
 pub mod pair;
 pub mod panel;

@@ -112,9 +112,7 @@ fn curve(trials: &[Trial], picks: &[usize]) -> Vec<Point> {
         let mut point = Point::default();
         for &pick in picks {
             let trial = &trials[pick];
-            let worth =
-                |expert: usize| f64::from(trial.chances[expert]) - dial * trial.costs[expert] / highest;
-            let best = (0..trial.costs.len()).max_by(|a, b| worth(*a).total_cmp(&worth(*b))).unwrap_or(0);
+            let best = choose(&trial.chances, &trial.costs, dial / highest);
             point.cost += trial.costs[best];
             point.quality += f64::from(trial.scores[best]);
         }
@@ -126,8 +124,14 @@ fn curve(trials: &[Trial], picks: &[usize]) -> Vec<Point> {
     curve
 }
 
+/// The expert of the highest chance less `dial` times cost; of equals the last.
+pub(super) fn choose(chances: &[f32], costs: &[f64], dial: f64) -> usize {
+    let worth = |expert: usize| f64::from(chances[expert]) - dial * costs[expert];
+    (0..costs.len()).max_by(|a, b| worth(*a).total_cmp(&worth(*b))).unwrap_or(0)
+}
+
 /// The upper convex hull, from the cheapest point to the best.
-fn hull(points: &[Point]) -> Vec<Point> {
+pub(super) fn hull(points: &[Point]) -> Vec<Point> {
     let mut sorted = points.to_vec();
     sorted.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(b.quality.total_cmp(&a.quality)));
     let mut hull: Vec<Point> = Vec::new();

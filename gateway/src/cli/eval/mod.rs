@@ -5,6 +5,7 @@
 
 mod domains;
 mod outcomes;
+pub(super) mod picture;
 mod robust;
 mod strange;
 
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 use super::Exit;
 pub(super) use domains::show;
+pub(super) use outcomes::parameters;
 
 /// Judge a router model on labelled prompts or graded answers.
 #[derive(Debug, clap::Args)]
@@ -34,6 +36,10 @@ pub(crate) struct Args {
     unlike: Option<PathBuf>,
     #[command(flatten)]
     outcomes: outcomes::Args,
+    /// Write pictures of what graded answers tell into this folder, as SVG: `experts.svg`, `pair.svg`,
+    /// `calibration.svg`.
+    #[arg(long, value_name = "DIR", requires = "outcomes")]
+    pictures: Option<PathBuf>,
     /// Print everything as one JSON object.
     #[arg(long)]
     json: bool,
@@ -64,7 +70,7 @@ struct Latency {
 
 /// Judges, and prints tables or JSON.
 pub(crate) fn run(args: Args) -> Result<(), Exit> {
-    let Args { model, domains, unlike, outcomes, json } = args;
+    let Args { model, domains, unlike, outcomes, pictures, json } = args;
     let model = super::load_router_model(&model)?;
     let rows = match &domains {
         Some(file) => Some(data::read(file).map_err(|error| Exit::Input(error.to_string()))?),
@@ -82,6 +88,9 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
         latency: rows.as_ref().map(|rows| latency(&model, rows)),
         outcomes: outcomes::judge(&model, &outcomes)?,
     };
+    if let Some(folder) = &pictures {
+        outcomes::draw(&judgement.outcomes, folder)?;
+    }
     if json {
         let json = serde_json::to_string(&judgement).map_err(|error| Exit::Internal(error.to_string()))?;
         anstream::println!("{json}");

@@ -14,6 +14,7 @@ use router_model::outcomes::{self, Outcome};
 use serde::Serialize;
 
 use super::domains::table;
+use super::picture;
 use crate::cli::Exit;
 
 /// What to judge on graded answers.
@@ -63,6 +64,9 @@ pub(super) struct Judgement {
     promises: Vec<Kept>,
     #[serde(skip_serializing_if = "String::is_empty")]
     learned: String,
+    /// What the panel's costs are in.
+    #[serde(skip)]
+    unit: &'static str,
 }
 
 #[derive(Serialize)]
@@ -87,6 +91,7 @@ pub(super) fn judge(model: &RouterModel, args: &Args) -> Result<Judgement, Exit>
         calibration: Vec::new(),
         promises: Vec::new(),
         learned: String::new(),
+        unit: "",
     };
     let Some(file) = &args.outcomes else { return Ok(found) };
     let mut rows = outcomes::read(file).map_err(|error| Exit::Input(error.to_string()))?;
@@ -108,6 +113,11 @@ pub(super) fn judge(model: &RouterModel, args: &Args) -> Result<Judgement, Exit>
         let rows = having(&rows, &args.experts, file)?;
         let judged = judge_rows(model, &rows, &args.experts, how).map_err(Exit::Input)?;
         found.panel = Some(judge_panel(&rows, &judged, args)?);
+        found.unit = match () {
+            () if !args.prices.is_empty() => "USD per million tokens",
+            () if rows.iter().all(|row| args.experts.iter().all(|name| row.cost.contains_key(name))) => "USD",
+            () => "billions of parameters",
+        };
         found.calibration.extend(chances(&judged, &rows));
     }
     if found.pair.is_none() && found.panel.is_none() {
@@ -192,7 +202,7 @@ fn judge_panel(rows: &[Outcome], judged: &Judged, args: &Args) -> Result<PanelRe
 }
 
 /// Billions of parameters at work, as a model's name tells: `8x7b` works with two of its eight experts.
-fn parameters(name: &str) -> Option<f64> {
+pub(in crate::cli) fn parameters(name: &str) -> Option<f64> {
     name.to_lowercase().split(['-', '_', '/']).find_map(|part| {
         let number = part.strip_suffix('b')?;
         match number.split_once('x') {
@@ -211,6 +221,22 @@ fn chances(judged: &Judged, rows: &[Outcome]) -> Vec<(String, Calibration)> {
         (name.clone(), calibration::judge(pairs))
     };
     judged.names().iter().enumerate().map(of).collect()
+}
+
+/// Writes a picture of each table that has one.
+pub(super) fn draw(found: &Judgement, folder: &std::path::Path) -> Result<(), Exit> {
+    let pair = found.pair.as_ref().map(|pair| picture::pair(&pair.report, &pair.strong, &pair.weak));
+    let panel = found.panel.as_ref().map(|panel| picture::panel(panel, found.unit));
+    let chances = Some(&found.calibration).filter(|all| !all.is_empty()).map(|all| picture::reliability(all));
+    let fault = |error: std::io::Error| Exit::Input(format!("{}: {error}", folder.display()));
+    std::fs::create_dir_all(folder).map_err(fault)?;
+    for (name, svg) in [("pair.svg", pair), ("experts.svg", panel), ("calibration.svg", chances)] {
+        if let Some(svg) = svg {
+            std::fs::write(folder.join(name), svg).map_err(fault)?;
+            anstream::eprintln!("picture in {}", folder.join(name).display());
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn show(found: &Judgement) {
