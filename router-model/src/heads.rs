@@ -94,6 +94,13 @@ impl Heads {
         }
     }
 
+    /// What its numbers take in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let floats =
+            [&self.surface, &self.words, &self.scales, &self.bias].map(|floats| size_of_val(&floats[..]));
+        floats.into_iter().sum::<usize>() + self.grams.len() + size_of_val(&self.links[..])
+    }
+
     /// The names of the models, in the order of the chances.
     pub fn names(&self) -> &[String] {
         &self.names

@@ -42,6 +42,11 @@ impl Lexicon {
         lexicon
     }
 
+    /// What it takes in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of_val(&self.keys[..]) + size_of_val(&self.slots[..])
+    }
+
     fn home(&self, key: u32) -> usize {
         key as usize & (self.slots.len() - 1)
     }

@@ -1,11 +1,16 @@
 //! The router model: text in, [`Scores`] out, in microseconds on one core.
 //!
 //! A text is cut to 12 KiB at most (`text`) and encoded: hashes of its words, pairs of words and the
-//! letters within (`encode`), and figures of its surface (`surface`). The hashes choose rows of three
-//! small tables; their sums and the figures go through one hidden layer to the chances of the domains.
-//! The network is written in candle (`net`) and trained there (`train`); the hot path reads the same
-//! weights as slices (`slices`). Beside the chances stands how unlike the known the text is (`ood`), and
-//! any score can be explained word by word, exactly (`explain`).
+//! letters within (`encode`), the words that a table of word vectors holds (`lexicon`), and figures of its
+//! surface (`surface`). The hashes choose rows of three small tables; their sums, the direction of the words'
+//! vectors and the figures go through one hidden layer to the chances of the domains. The network is written in
+//! candle (`net`) and trained there (`train`); the hot path reads the same weights as slices (`slices`). Beside
+//! the chances stands how unlike the known the text is (`ood`), and any score can be explained word by word,
+//! exactly (`explain`).
+//!
+//! Of models with graded answers it also knows the chance of a good answer: a head each (`heads`, `link`), fitted
+//! beside the frozen network in seconds (`fit`). From the same answers it is known what may be promised
+//! (`promise`). How good all of it is, beside the controls, is judged in `eval`.
 //!
 //! Everything here is pure: no I/O but the readers of training files, no clock, no threads, no knowledge
 //! of experts or money. Same model, same text, same scores.
@@ -163,6 +168,18 @@ impl RouterModel {
         let figures = encoding.surface.iter().zip(&self.weights.difficulty);
         let difficulty = self.card.difficulty_offset + figures.map(|(x, w)| x * w).sum::<f32>();
         Some(scores.with_difficulty(difficulty))
+    }
+
+    /// What its numbers take in memory, in bytes, without the card.
+    pub fn memory_bytes(&self) -> usize {
+        let Weights { tables, scales, lexicon, words, word_scales, .. } = &self.weights;
+        let Weights { trunk, trunk_bias, head, head_bias, difficulty, seen, .. } = &self.weights;
+        let floats = [scales, word_scales, trunk, trunk_bias, head, head_bias, difficulty];
+        let floats = floats.into_iter().map(|floats| size_of_val(&floats[..])).sum::<usize>();
+        let bytes = tables.iter().chain([words]).map(Vec::len).sum::<usize>() + seen.len();
+        let samples =
+            self.calibration.as_ref().map_or(0, |calibration| size_of_val(&calibration.samples[..]));
+        floats + bytes + lexicon.memory_bytes() + self.heads.memory_bytes() + samples
     }
 
     /// The models whose chances it knows.

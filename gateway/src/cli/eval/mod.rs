@@ -4,21 +4,21 @@
 //! answers of a panel of experts.
 
 mod domains;
+mod latency;
 mod outcomes;
 pub(super) mod picture;
 mod robust;
 mod strange;
 
-use std::hint::black_box;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
+use router_model::data;
 use router_model::eval::{DomainReport, evaluate};
-use router_model::{RouterModel, Scratch, data};
 use serde::Serialize;
 
 use super::Exit;
 pub(super) use domains::show;
+use latency::Latency;
 pub(super) use outcomes::parameters;
 
 /// Judge a router model on labelled prompts or graded answers.
@@ -55,17 +55,11 @@ struct Judgement<'a> {
     robust: Vec<robust::Condition>,
     #[serde(skip_serializing_if = "Option::is_none")]
     out_of_distribution: Option<strange::Strange>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    latency: Option<Latency>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    latency: Vec<Latency>,
+    memory_bytes: usize,
     #[serde(flatten)]
     outcomes: outcomes::Judgement,
-}
-
-/// Time of one score, over the prompts of the file, on one core.
-#[derive(Serialize)]
-struct Latency {
-    p50_micros: f64,
-    p99_micros: f64,
 }
 
 /// Judges, and prints tables or JSON.
@@ -85,7 +79,8 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
         domains: rows.as_ref().map(|rows| evaluate(&model, rows)),
         robust: rows.as_ref().map_or_else(Vec::new, |rows| robust::judge(&model, rows)),
         out_of_distribution: rows.as_ref().map(|rows| strange::judge(&model, rows, &unlike)),
-        latency: rows.as_ref().map(|rows| latency(&model, rows)),
+        latency: rows.as_ref().map_or_else(Vec::new, |rows| latency::measure(&model, rows)),
+        memory_bytes: model.memory_bytes(),
         outcomes: outcomes::judge(&model, &outcomes)?,
     };
     if let Some(folder) = &pictures {
@@ -104,26 +99,11 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
     if let Some(strange) = &judgement.out_of_distribution {
         strange::show(strange);
     }
-    if let Some(Latency { p50_micros, p99_micros }) = judgement.latency {
-        anstream::println!("latency of one score, one core: p50 {p50_micros:.1} µs, p99 {p99_micros:.1} µs");
+    if !judgement.latency.is_empty() {
+        anstream::println!("{}", latency::show(&judgement.latency));
+        let mebibytes = judgement.memory_bytes as f64 / 1048576.0;
+        anstream::println!("memory of the loaded model: {mebibytes:.1} MiB");
     }
     outcomes::show(&judgement.outcomes);
     Ok(())
-}
-
-fn latency(model: &RouterModel, rows: &[data::Row]) -> Latency {
-    let mut scratch = Scratch::default();
-    let mut times: Vec<Duration> = rows.iter().map(|row| time(model, &row.prompt, &mut scratch)).collect();
-    times.sort_unstable();
-    let at = |share: f64| {
-        let place = (times.len().saturating_sub(1)) as f64 * share;
-        times.get(place.round() as usize).map_or(0.0, |time| time.as_secs_f64() * 1e6)
-    };
-    Latency { p50_micros: at(0.5), p99_micros: at(0.99) }
-}
-
-fn time(model: &RouterModel, text: &str, scratch: &mut Scratch) -> Duration {
-    let start = Instant::now();
-    black_box(model.score(black_box(text), scratch));
-    start.elapsed()
 }
