@@ -77,6 +77,31 @@ struct Pair {
     report: PairReport,
     #[serde(skip_serializing_if = "Option::is_none")]
     without: Option<(String, PairReport)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    published: Option<Published>,
+}
+
+/// The best router that RouteLLM's authors published on a benchmark (Ong et al., 2024, arXiv:2406.18665).
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Published {
+    benchmark: &'static str,
+    apgr: f64,
+    router: &'static str,
+}
+
+/// By the source of the rows.
+const PUBLISHED: [(&str, Published); 2] = [
+    ("routellm/mmlu", Published { benchmark: "MMLU", apgr: 0.603, router: "similarity-weighted ranking" }),
+    (
+        "routellm/gsm8k",
+        Published { benchmark: "GSM8K", apgr: 0.622, router: "causal LLM of 8 billion parameters" },
+    ),
+];
+
+/// What was published for rows that are all of one of these sources.
+fn published(rows: &[Outcome]) -> Option<Published> {
+    let of = |(source, _): &&(&str, Published)| rows.iter().all(|row| row.source == *source);
+    PUBLISHED.iter().find(of).map(|(_, published)| *published)
 }
 
 /// Promises that are tried: the most that may go elsewhere.
@@ -164,7 +189,7 @@ fn judge_pair(rows: &[Outcome], judged: &Judged, args: &Args, [strong, weak]: [S
         let kept = trials.iter().filter(|(row, _)| rows[*row].subject.as_ref() != Some(subject));
         (subject.clone(), pair::judge(&kept.map(|(_, trial)| *trial).collect::<Vec<_>>()))
     });
-    Pair { strong, weak, report, without }
+    Pair { strong, weak, report, without, published: published(rows) }
 }
 
 fn judge_panel(rows: &[Outcome], judged: &Judged, args: &Args) -> Result<PanelReport, Exit> {
@@ -243,6 +268,11 @@ pub(super) fn show(found: &Judgement) {
     if let Some(pair) = &found.pair {
         anstream::println!("{} against {}, {}", pair.strong, pair.weak, found.learned);
         show_pair(&pair.report);
+        if let Some(Published { benchmark, apgr, router }) = pair.published {
+            anstream::println!(
+                "published  the best of RouteLLM on {benchmark}: APGR {apgr:.3} ({router}; arXiv:2406.18665)"
+            );
+        }
         if let Some((subject, report)) = &pair.without {
             anstream::println!("the same without {subject}");
             show_pair(report);
@@ -345,6 +375,14 @@ fn promises(kept: &[Kept]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_published_figure_stands_beside_its_own_benchmark_only() {
+        let row = |source: &str| Outcome { source: source.into(), ..Outcome::default() };
+        let mmlu = published(&[row("routellm/mmlu"), row("routellm/mmlu")]);
+        assert_eq!(mmlu.map(|published| published.apgr), Some(0.603));
+        assert!(published(&[row("routellm/mmlu"), row("mine")]).is_none());
+    }
 
     #[test]
     fn a_name_tells_its_size() {
