@@ -157,6 +157,7 @@ fn eval_judges_graded_answers_beside_the_controls() {
     }
     let blind = out(&mixgate(folder.path(), &[&pair[..], &["--json"]].concat()));
     let blind = json(blind.as_bytes());
+    assert_eq!(blind["learned"], "as shipped");
     assert_eq!((&blind["pair"]["n"], &blind["calibration"]), (&400.into(), &Json::Null), "{blind}");
     let panel = ["eval", "--outcomes", "graded.jsonl", "--experts", "small-7b,large", "--prices", "1,10"];
     let said = out(&mixgate(folder.path(), &[&panel[..], &["--folds", "5"]].concat()));

@@ -201,7 +201,7 @@ impl State {
         } else {
             load_classifier(&checked.config)?
         };
-        check_domains(&checked.config, &*classifier)?;
+        check_names(&checked.config, &*classifier)?;
         let new = build(checked, classifier, &self.meter, Some(&old))?;
         note_loaded(&self.meter, Some(&old), &new);
         let hash = new.hash.clone();
@@ -243,12 +243,12 @@ pub fn load_classifier(config: &Config) -> Result<Arc<dyn Classifier>, String> {
         RouterModel::from_bytes(&bytes)
     };
     let model = model.map_err(|e| format!("router.model `{name}`: {e}"))?;
-    check_domains(config, &model)?;
+    check_names(config, &model)?;
     Ok(Arc::new(model))
 }
 
 /// Names of domains in the configuration must be labels of the model, names in `catalogue` models that it knows.
-fn check_domains(config: &Config, model: &dyn Classifier) -> Result<(), String> {
+fn check_names(config: &Config, model: &dyn Classifier) -> Result<(), String> {
     let qualities = config.experts.iter().flat_map(|e| e.quality.keys());
     let rules = config.rules.iter().flat_map(|r| &r.when.domain);
     if let Some(domain) = qualities.chain(rules).find(|d| !model.domains().contains(d)) {

@@ -1,9 +1,9 @@
 //! The routable text: what of a request says which expert suits it.
 //!
-//! The last human turn decides. Turns before it and the system prompt are added only where it says little by
-//! itself («continue», «and in Texas?»), because they would drown a short question. What a harness wraps around the words of
-//! a person (`<system-reminder>` and its like) and what tools answered is left out. Work is bounded: of every
-//! text at most 8 KiB of its head and 4 KiB of its tail are looked at, however long it is.
+//! The last human turn decides. The turn before it and the system prompt are added only where it says little by
+//! itself («continue», «and in Texas?»), because they would drown a short question. What a harness wraps around
+//! the words of a person (`<system-reminder>` and its like) and what tools answered is left out. Work is bounded:
+//! of every text at most 8 KiB of its head and 4 KiB of its tail are looked at, however long it is.
 
 use std::borrow::Cow;
 

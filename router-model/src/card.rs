@@ -74,6 +74,10 @@ pub struct Known {
     pub domains: Vec<DomainQuality>,
     /// Where the prompts came from.
     pub sources: Vec<String>,
+    /// Hashes of the prompts, where it was learned beside a trained network: what a later head must not be held
+    /// against.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub learned: Vec<u32>,
 }
 
 /// Chance of a good answer in one domain.

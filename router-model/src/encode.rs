@@ -167,6 +167,11 @@ static FOLDED: [u8; 128] = {
 /// Stands for the start and the end of a word among its letters.
 const EDGE: u64 = 1;
 
+/// FNV-1a: a hash of bytes that is the same everywhere, for what need not be fast.
+pub(crate) fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
 /// The last three of a run of characters, 21 bits each.
 fn slide(window: u64, next: u64) -> u64 {
     (window << 21 | next) & ((1 << 63) - 1)

@@ -192,7 +192,7 @@ impl RouterModel {
         self.calibration.as_ref()
     }
 
-    /// Eight hexadecimal digits of an FNV-1a hash of everything that scores depend on.
+    /// Eight hexadecimal digits of a hash of everything that scores depend on.
     fn fingerprint(&self) -> String {
         let RouterModel { card, weights, heads, calibration } = self;
         let links = heads.links.iter().flat_map(|link| link.from.into_iter().chain(link.to)).collect();
@@ -220,8 +220,7 @@ impl RouterModel {
         let bytes = bytes.chain(floats.copied().chain(samples).flat_map(|number| number.to_le_bytes()));
         let bytes = bytes.chain(weights.seen.iter().copied());
         let bytes = bytes.chain(weights.lexicon.keys.iter().flat_map(|key| key.to_le_bytes())).chain(names);
-        let round = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        format!("{:08x}", bytes.fold(0xcbf2_9ce4_8422_2325, round) >> 32)
+        format!("{:08x}", encode::fnv(bytes) >> 32)
     }
 
     /// Per head the chance of a good answer to the text that `scratch` was last used for.

@@ -26,9 +26,6 @@ pub struct Outcome {
     /// What each answer cost in USD, where known.
     #[serde(default)]
     pub cost: BTreeMap<String, f64>,
-    /// Length of each answer in characters, where known.
-    #[serde(default)]
-    pub out_chars: BTreeMap<String, f64>,
     /// `train`, `dev` or `test`, where known.
     #[serde(default)]
     pub split: String,

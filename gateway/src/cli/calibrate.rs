@@ -89,12 +89,12 @@ fn table(reports: &[Report]) -> Table {
         "its floor",
         "error",
         "of the mean",
-        "before",
+        "new to old",
     ]);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    for Report { known, error, error_of_mean, error_before } in reports {
+    for Report { known, error, error_of_mean, against_before } in reports {
         table.add_row([
             known.name.clone(),
             known.rows.to_string(),
@@ -103,7 +103,7 @@ fn table(reports: &[Report]) -> Table {
             format!("{:.4}", known.ece_floor),
             format!("{error:.4}"),
             format!("{error_of_mean:.4}"),
-            error_before.map_or_else(|| "new".to_owned(), |before| format!("{before:.4}")),
+            against_before.map_or_else(|| "–".to_owned(), |[new, before]| format!("{new:.4} to {before:.4}")),
         ]);
     }
     table

@@ -11,14 +11,17 @@ mod mock;
 mod route;
 mod schema;
 mod serve;
+mod svg;
 #[cfg(feature = "train")]
 mod train;
 
 use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use router_model::RouterModel;
+use sha2::{Digest, Sha256};
 
 /// One endpoint in front of many models: each request goes to the expert that suits it.
 #[derive(Debug, Parser)]
@@ -124,6 +127,12 @@ fn load_router_model(model: &str) -> Result<RouterModel, Exit> {
     }
     let bytes = std::fs::read(model).map_err(|error| Exit::Input(format!("{model}: {error}")))?;
     RouterModel::from_bytes(&bytes).map_err(|error| Exit::Input(format!("{model}: {error}")))
+}
+
+/// The SHA-256 of a file, in hexadecimal digits.
+fn sha256(path: &Path) -> Result<String, Exit> {
+    let bytes = std::fs::read(path).map_err(|error| Exit::Input(format!("{}: {error}", path.display())))?;
+    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The asynchronous runtime of a command.

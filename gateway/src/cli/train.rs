@@ -13,9 +13,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use router_model::outcomes::{self, Outcome};
 use router_model::train::{KeyedVectors, Progress, Recipe, WordVectors, train};
 use router_model::{DataFile, RouterModel, data, eval};
-use sha2::{Digest, Sha256};
 
-use super::Exit;
+use super::{Exit, sha256};
 
 /// Train a router model: its network on labelled prompts, or heads for one's own experts on graded traffic.
 #[derive(Debug, clap::Args)]
@@ -145,17 +144,11 @@ fn read_outcomes(paths: &[PathBuf]) -> Result<(Vec<Outcome>, Vec<DataFile>), Exi
     let (mut all, mut files) = (Vec::new(), Vec::new());
     for path in paths {
         let mut rows = outcomes::read(path).map_err(|error| Exit::Input(error.to_string()))?;
-        rows.retain(|row| row.split.is_empty() || row.split == "train");
+        rows.retain(|row| row.split.is_empty() || row.split == super::eval::LEARNED);
         files.push(describe(path, rows.len())?);
         all.extend(rows);
     }
     Ok((all, files))
-}
-
-/// The SHA-256 of a file, in hexadecimal digits.
-fn sha256(path: &Path) -> Result<String, Exit> {
-    let bytes = std::fs::read(path).map_err(|error| Exit::Input(format!("{}: {error}", path.display())))?;
-    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Exit> {

@@ -98,6 +98,36 @@ pub trait Policy: Send + Sync + std::fmt::Debug {
     fn describe(&self) -> String;
 }
 
+/// When the router is asked to decide at all; else the fallback leads.
+#[derive(Debug, Clone, Copy)]
+pub struct Gate {
+    /// Below this probability of the likeliest domain it is too unsure.
+    pub min_confidence: f32,
+    /// From this out-of-distribution score on the text is too strange.
+    pub max_ood: f32,
+}
+
+impl Gate {
+    fn new(written: &written::Policy) -> Gate {
+        Gate {
+            min_confidence: written.min_confidence.map_or(MIN_CONFIDENCE, |chance| chance as f32),
+            max_ood: written.max_ood_score.map_or(MAX_OOD, |score| score as f32),
+        }
+    }
+
+    /// What to decide by, or why not to decide.
+    fn pass<'e>(self, evidence: Option<Evidence<'e>>) -> Result<Evidence<'e>, Reason> {
+        let evidence = evidence.ok_or(Reason::RouterError)?;
+        if evidence.ood >= self.max_ood {
+            return Err(Reason::OutOfDistribution);
+        }
+        if evidence.confidence < self.min_confidence {
+            return Err(Reason::LowConfidence);
+        }
+        Ok(evidence)
+    }
+}
+
 /// A policy under its name, with what else its section says.
 #[derive(Debug)]
 pub struct Named {
@@ -124,19 +154,13 @@ pub fn build(
         || SHIPPED.iter().map(|(name, tolerance)| ((*name).to_owned(), shipped_policy(*tolerance))).collect();
     let all: BTreeMap<String, written::Policy> = if written.is_empty() { shipped() } else { written.clone() };
     let named = |(name, written): (String, written::Policy)| {
-        let min_confidence = written.min_confidence.map_or(MIN_CONFIDENCE, |chance| chance as f32);
-        let max_ood = written.max_ood_score.map_or(MAX_OOD, |score| score as f32);
+        let gate = Gate::new(&written);
         let policy: Box<dyn Policy> = match written.max_under_route {
-            Some(at_most) => Box::new(UnderRoute {
-                min_confidence,
-                max_ood,
-                ..promised(at_most, experts, fallback, model)
-                    .map_err(|why| format!("the policy `{name}`: {why}"))?
-            }),
-            None => {
-                let tolerance = written.tolerance.unwrap_or_default() as f32;
-                Box::new(Tolerance { tolerance, min_confidence, max_ood })
+            Some(at_most) => {
+                let promised = promised(at_most, gate, experts, fallback, model);
+                Box::new(promised.map_err(|why| format!("the policy `{name}`: {why}"))?)
             }
+            None => Box::new(Tolerance { tolerance: written.tolerance.unwrap_or_default() as f32, gate }),
         };
         Ok(Named { name, policy, require: written.require })
     };
@@ -149,6 +173,7 @@ const DELTA: f64 = 0.10;
 /// The promise of «at most `at_most`», if the router model carries what it takes.
 fn promised(
     at_most: f64,
+    gate: Gate,
     experts: &[Expert],
     fallback: usize,
     model: &dyn Classifier,
@@ -180,7 +205,7 @@ fn promised(
     }
     let promise = calibration.solve(at_most, DELTA).map_err(|few| few.to_string())?;
     let domains = model.domains().iter().map(|domain| calibration.domains.contains(domain)).collect();
-    Ok(UnderRoute { promise, experts: places, domains, min_confidence: 0.0, max_ood: 1.0 })
+    Ok(UnderRoute { promise, experts: places, domains, gate })
 }
 
 fn shipped_policy(tolerance: f64) -> written::Policy {

@@ -6,7 +6,7 @@
 
 use router_model::promise::{Promise, taker, wish};
 
-use super::{Candidate, Choice, Evidence, Policy, Steady, with_fallback_first};
+use super::{Candidate, Choice, Evidence, Gate, Policy, Steady, with_fallback_first};
 use crate::record::Reason;
 
 /// The policy: a threshold and for whom it was found.
@@ -18,10 +18,8 @@ pub struct UnderRoute {
     pub experts: Vec<usize>,
     /// Per label, whether the promise holds there.
     pub domains: Vec<bool>,
-    /// Below this probability of the likeliest domain the fallback leads.
-    pub min_confidence: f32,
-    /// From this out-of-distribution score on the fallback leads.
-    pub max_ood: f32,
+    /// When the fallback leads.
+    pub gate: Gate,
 }
 
 impl Policy for UnderRoute {
@@ -31,14 +29,12 @@ impl Policy for UnderRoute {
         evidence: Option<Evidence<'_>>,
         fallback: usize,
     ) -> Choice {
-        let Some(evidence) = evidence else {
-            return with_fallback_first(candidates, fallback, Reason::RouterError);
+        let evidence = match self.gate.pass(evidence) {
+            Ok(evidence) => evidence,
+            Err(reason) => return with_fallback_first(candidates, fallback, reason),
         };
-        if evidence.ood >= self.max_ood || !self.domains.get(evidence.top).copied().unwrap_or(false) {
+        if !self.domains.get(evidence.top).copied().unwrap_or(false) {
             return with_fallback_first(candidates, fallback, Reason::OutOfDistribution);
-        }
-        if evidence.confidence < self.min_confidence {
-            return with_fallback_first(candidates, fallback, Reason::LowConfidence);
         }
         let chance = |place: usize| candidates[place].chance.unwrap_or(0.0);
         let known = self.experts.iter().map(|&place| (place, chance(place)));
@@ -123,8 +119,7 @@ mod tests {
             promise,
             experts: vec![0, 1],
             domains: vec![true, false],
-            min_confidence: 0.4,
-            max_ood: 0.99,
+            gate: Gate { min_confidence: 0.4, max_ood: 0.99 },
         };
         let evidence = Evidence { domains: &[0.5, 0.5], top, confidence: 0.5, ood };
         policy.choose(&candidates, Some(evidence), FALLBACK)

@@ -4,7 +4,7 @@
 //! Behind it in the order come the other experts within the tolerance, cheapest first, and the fallback. An
 //! expert under the tolerance is never tried, however much fails, while the fallback may be.
 
-use super::{Candidate, Choice, Evidence, Policy, Steady, with_fallback_first};
+use super::{Candidate, Choice, Evidence, Gate, Policy, Steady, with_fallback_first};
 use crate::record::Reason;
 
 /// The policy and its dials.
@@ -12,10 +12,8 @@ use crate::record::Reason;
 pub struct Tolerance {
     /// How far below the fallback's an expected quality may be, 0 to 1.
     pub tolerance: f32,
-    /// Below this probability of the likeliest domain the fallback leads.
-    pub min_confidence: f32,
-    /// From this out-of-distribution score on the fallback leads; above 1: never.
-    pub max_ood: f32,
+    /// When the fallback leads.
+    pub gate: Gate,
 }
 
 impl Policy for Tolerance {
@@ -25,15 +23,10 @@ impl Policy for Tolerance {
         evidence: Option<Evidence<'_>>,
         fallback: usize,
     ) -> Choice {
-        let Some(evidence) = evidence else {
-            return with_fallback_first(candidates, fallback, Reason::RouterError);
+        let evidence = match self.gate.pass(evidence) {
+            Ok(evidence) => evidence,
+            Err(reason) => return with_fallback_first(candidates, fallback, reason),
         };
-        if evidence.ood >= self.max_ood {
-            return with_fallback_first(candidates, fallback, Reason::OutOfDistribution);
-        }
-        if evidence.confidence < self.min_confidence {
-            return with_fallback_first(candidates, fallback, Reason::LowConfidence);
-        }
         let good = self.good_enough(candidates, evidence, fallback);
         let mut order: Vec<usize> =
             good.iter().copied().filter(|i| candidates[*i].why_not.is_none()).collect();
@@ -151,7 +144,11 @@ mod tests {
             })
             .collect();
         let evidence = Evidence { domains: &[1.0], top: 0, confidence, ood: 0.5 };
-        ask(Tolerance { tolerance, min_confidence: 0.4, max_ood: 0.99 }, &candidates, Some(evidence))
+        ask(
+            Tolerance { tolerance, gate: Gate { min_confidence: 0.4, max_ood: 0.99 } },
+            &candidates,
+            Some(evidence),
+        )
     }
 
     #[test]
@@ -195,7 +192,7 @@ mod tests {
             |expert| Candidate { expert, quality: 0.9, chance: None, cost: Some(MicroUsd(1)), why_not: None };
         let candidates: Vec<Candidate<'_>> = experts.iter().map(candidate).collect();
         let evidence = Evidence { domains: &[1.0], top: 0, confidence: 0.9, ood: 0.99 };
-        let policy = Tolerance { tolerance: 1.0, min_confidence: 0.0, max_ood: 0.99 };
+        let policy = Tolerance { tolerance: 1.0, gate: Gate { min_confidence: 0.0, max_ood: 0.99 } };
         let choice = policy.choose(&candidates, Some(evidence), FALLBACK);
         assert_eq!(choice, Choice { order: vec![2], reason: Reason::OutOfDistribution });
     }
@@ -222,7 +219,7 @@ mod tests {
             })
             .collect();
         let evidence = Evidence { domains: &[0.6, 0.4], top: 0, confidence: 0.6, ood: 0.5 };
-        let choice = Tolerance { tolerance: 1.0, min_confidence: 0.0, max_ood: 0.99 }.choose(
+        let choice = Tolerance { tolerance: 1.0, gate: Gate { min_confidence: 0.0, max_ood: 0.99 } }.choose(
             &candidates,
             Some(evidence),
             1,

@@ -1,9 +1,12 @@
 //! A user's own experts, from a few hundred graded answers: a head each and, with the large model's answers, what
 //! promises are made from. The trunk stays as it is; it takes about a second.
 
+use std::collections::BTreeSet;
+
 use super::known::{self, entry};
 use super::{Design, Fitted};
 use crate::card::{Known, PromiseCard};
+use crate::encode::fnv;
 use crate::eval::calibration;
 use crate::heads::Heads;
 use crate::outcomes::Outcome;
@@ -27,17 +30,18 @@ pub struct Report {
     pub error: f64,
     /// The same of saying the mean always: the control.
     pub error_of_mean: f64,
-    /// The same of the head that the model had before, if any.
-    pub error_before: Option<f64>,
+    /// Where the model had a head before and there are answers that it did not learn from: on these, the mean
+    /// squared error of the new head and of the old one.
+    pub against_before: Option<[f64; 2]>,
 }
 
 impl Report {
     /// Why the new head should not be used, if so.
     pub fn objection(&self) -> Option<String> {
-        let Report { known: Known { name, .. }, error, error_of_mean, error_before } = self;
-        match error_before {
-            Some(before) if *error > before + MARGIN => Some(format!(
-                "{name}: on answers it did not see the new head is worse than the one there is (mean squared error {error:.4} against {before:.4}); the old one stays"
+        let Report { known: Known { name, .. }, error, error_of_mean, against_before } = self;
+        match against_before {
+            Some([new, before]) if *new > before + MARGIN => Some(format!(
+                "{name}: on answers that neither saw the new head is worse than the one there is (mean squared error {new:.4} against {before:.4}); the old one stays"
             )),
             _ if *error > error_of_mean + MARGIN => Some(format!(
                 "{name}: on answers it did not see the head is worse than always saying the mean (mean squared error {error:.4} against {error_of_mean:.4}); give it more graded answers, or write its quality per domain"
@@ -96,6 +100,9 @@ pub fn calibrate(
     Ok(Calibrated { model, reports })
 }
 
+/// Answers that a comparison of two heads needs.
+const COMPARED: usize = 50;
+
 fn report(
     model: &RouterModel,
     outcomes: &[Outcome],
@@ -103,26 +110,48 @@ fn report(
     targets: &[f32],
     fit: &Fitted,
 ) -> Report {
-    let truths: Vec<f32> = picks.iter().map(|&pick| targets[pick]).collect();
-    let brier =
-        |chances: &[f32]| calibration::judge(chances.iter().copied().zip(truths.iter().copied())).brier;
-    let mean = truths.iter().sum::<f32>() / truths.len().max(1) as f32;
-    let before = model.heads.names().iter().position(|name| *name == fit.head.name).map(|at| {
-        let (head, mut scratch) = (model.heads.select(&[at]), Scratch::default());
-        let mut chances = Vec::new();
-        let mut say = |pick: &usize| {
-            let _scores = model.score(&outcomes[*pick].prompt, &mut scratch);
-            model.chances(&head, &mut scratch, &mut chances);
-            chances.first().copied().unwrap_or_default()
-        };
-        brier(&picks.iter().map(&mut say).collect::<Vec<_>>())
-    });
+    let truth = |pick: usize| targets[pick];
+    let mean = picks.iter().map(|&pick| truth(pick)).sum::<f32>() / picks.len().max(1) as f32;
+    let brier = |said: &mut dyn Iterator<Item = (usize, f32)>| {
+        calibration::judge(said.map(|(pick, chance)| (chance, truth(pick)))).brier
+    };
+    let unseen = || picks.iter().copied().zip(fit.unseen.iter().copied());
+    let learned: Vec<u32> = picks.iter().map(|&pick| prompt_hash(&outcomes[pick].prompt)).collect();
     Report {
-        known: entry(&fit.head.name, outcomes, picks, targets, fit),
-        error: brier(&fit.unseen),
-        error_of_mean: brier(&vec![mean; truths.len()]),
-        error_before: before,
+        error: brier(&mut unseen()),
+        error_of_mean: brier(&mut picks.iter().map(|&pick| (pick, mean))),
+        against_before: before(model, outcomes, &fit.head.name).and_then(|old| {
+            let new: Vec<(usize, f32)> = unseen().filter(|(pick, _)| old(*pick).is_some()).collect();
+            let old = new.iter().filter_map(|(pick, _)| Some((*pick, old(*pick)?)));
+            (new.len() >= COMPARED).then(|| [brier(&mut new.iter().copied()), brier(&mut old.clone())])
+        }),
+        known: Known { learned, ..entry(&fit.head.name, outcomes, picks, targets, fit) },
     }
+}
+
+/// What the head that there is says of a row that it did not learn from; `None`: there is no such head.
+fn before<'a>(
+    model: &'a RouterModel,
+    outcomes: &'a [Outcome],
+    name: &str,
+) -> Option<impl Fn(usize) -> Option<f32> + 'a> {
+    let at = model.heads.names().iter().position(|known| known == name)?;
+    let head = model.heads.select(&[at]);
+    let seen: BTreeSet<u32> = model.card.known[at].learned.iter().copied().collect();
+    Some(move |row: usize| {
+        let prompt = outcomes[row].prompt.as_str();
+        if seen.contains(&prompt_hash(prompt)) {
+            return None;
+        }
+        let (mut scratch, mut chances) = (Scratch::default(), Vec::new());
+        let _scores = model.score(prompt, &mut scratch);
+        model.chances(&head, &mut scratch, &mut chances);
+        chances.first().copied()
+    })
+}
+
+fn prompt_hash(prompt: &str) -> u32 {
+    fnv(prompt.bytes()) as u32
 }
 
 /// The graded prompts as promises see them, each judged by heads that did not see it.
@@ -167,17 +196,18 @@ mod tests {
     use super::*;
 
     /// The small model fails at sums, the large one never.
-    fn outcomes() -> Vec<Outcome> {
-        let row = |n: usize| {
-            let (prompt, small) = if n.is_multiple_of(2) {
-                (format!("add {n} and {} and then {}", n * 3, n + 7), 0.0)
-            } else {
-                (format!("write a poem of {n} cats in a garden"), 1.0)
-            };
-            let models = BTreeMap::from([("small".to_owned(), small), ("large".to_owned(), 1.0)]);
-            Outcome { prompt, domain: Some("math".into()), models, ..Outcome::default() }
+    fn outcome(n: usize) -> Outcome {
+        let (prompt, small) = if n.is_multiple_of(2) {
+            (format!("add {n} and {} and then {}", n * 3, n + 7), 0.0)
+        } else {
+            (format!("write a poem of {n} cats in a garden"), 1.0)
         };
-        (0..400).map(row).collect()
+        let models = BTreeMap::from([("small".to_owned(), small), ("large".to_owned(), 1.0)]);
+        Outcome { prompt, domain: Some("math".into()), models, ..Outcome::default() }
+    }
+
+    fn outcomes() -> Vec<Outcome> {
+        (0..400).map(outcome).collect()
     }
 
     #[test]
@@ -205,18 +235,47 @@ mod tests {
     }
 
     #[test]
-    fn too_few_answers_and_a_useless_head_are_refused_in_words() {
+    fn too_few_answers_are_told_in_words() {
+        let model = RouterModel::builtin().unwrap();
+        let error = calibrate(&model, &outcomes()[..50], &["small".to_owned()], None).err().unwrap();
+        assert_eq!(error, "small: 50 graded answers, where 100 are needed");
+    }
+
+    #[test]
+    fn a_head_that_learned_from_few_does_not_replace_one_that_learned_from_many() {
+        // forty subjects, the small model fails at every other one: many answers show them all, few do not
+        let about = |n: usize| {
+            let subject =
+                format!("subject{}", char::from(b'a' + (n % 40 / 2) as u8).to_string().repeat(1 + n % 2));
+            let models = BTreeMap::from([("small".to_owned(), (n % 40 / 2 % 2) as f32)]);
+            Outcome { prompt: format!("tell me of {subject} in {n} words"), models, ..Outcome::default() }
+        };
+        let (model, small) = (RouterModel::builtin().unwrap(), ["small".to_owned()]);
+        let many: Vec<Outcome> = (0..2000).map(about).collect();
+        let few: Vec<Outcome> = (2000..2110).map(about).collect();
+        let model = calibrate(&model, &many, &small, None).unwrap().model;
+        let report = &calibrate(&model, &few, &small, None).unwrap().reports[0];
+        let says = report.objection().unwrap_or_default();
+        assert!(says.contains("the old one stays"), "{:?}", report.against_before);
+    }
+
+    #[test]
+    fn answers_that_the_old_head_learned_from_do_not_speak_for_it() {
         let model = RouterModel::builtin().unwrap();
         let small = ["small".to_owned()];
-        let error = calibrate(&model, &outcomes()[..50], &small, None).err().unwrap();
-        assert_eq!(error, "small: 50 graded answers, where 100 are needed");
-        let mut noise = outcomes();
-        let mut random = crate::random::Random::new(1);
-        for row in &mut noise {
-            row.models.insert("small".into(), random.below(2) as f32);
-        }
-        let found = calibrate(&model, &noise, &small, None).unwrap();
-        let report = &found.reports[0];
-        assert!(report.error > report.error_of_mean - 0.01, "{report:?}");
+        let model = calibrate(&model, &outcomes(), &small, None).unwrap().model;
+        let again = calibrate(&model, &outcomes(), &small, None).unwrap();
+        assert_eq!(again.reports[0].against_before, None);
+        let grown: Vec<Outcome> = (0..480).map(outcome).collect();
+        assert!(calibrate(&model, &grown, &small, None).unwrap().reports[0].against_before.is_some());
+    }
+
+    #[test]
+    fn a_head_worse_than_the_mean_is_objected_to() {
+        let model = RouterModel::builtin().unwrap();
+        let report = calibrate(&model, &outcomes(), &["small".to_owned()], None).unwrap().reports.remove(0);
+        assert_eq!(report.objection(), None);
+        let worse = Report { error: report.error_of_mean + 0.01, ..report };
+        assert!(worse.objection().unwrap().contains("worse than always saying the mean"));
     }
 }

@@ -23,7 +23,7 @@ pub enum How {
 impl fmt::Display for How {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            How::AsShipped => f.write_str("as shipped, nothing learned from this file"),
+            How::AsShipped => f.write_str("as shipped"),
             How::Folds(folds) => write!(f, "learned from this file, {folds}-fold"),
             How::Labels(labels) => write!(f, "learned from {labels} of its prompts, judged on the others"),
         }

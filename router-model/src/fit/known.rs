@@ -69,6 +69,7 @@ pub(super) fn entry(
         ece_floor: calibration.floor as f32,
         domains: qualities(outcomes, picks, targets),
         sources: sources.into_iter().map(str::to_owned).collect(),
+        learned: Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@ mod judge;
 mod known;
 mod ridge;
 
-use crate::encode::KINDS;
+use crate::encode::{KINDS, fnv};
 use crate::heads::{GRAM_BITS, Head, bucket, gram_factor, logistic};
 use crate::link::Link;
 use crate::surface::SURFACE;
@@ -251,12 +251,9 @@ impl Design {
     }
 }
 
-/// The fold of a text, by FNV-1a of its bytes.
+/// The fold of a text.
 fn fold(text: &str) -> usize {
-    let hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    (hash >> 33) as usize % FOLDS
+    (fnv(text.bytes()) >> 33) as usize % FOLDS
 }
 
 /// Brings each surface figure to mean 0 and the row to mean square 1; gives what was taken out.

@@ -3,7 +3,7 @@
 use router_model::eval::compare::Figure;
 
 use super::{Set, document};
-use crate::cli::eval::picture::{Axis, COLOURS, GREY, Picture};
+use crate::cli::svg::{Axis, COLOURS, GREY, Picture};
 
 /// The ways, from above, with their colours.
 const WAYS: [(&str, &str); 4] = [

@@ -10,16 +10,16 @@ pub(super) mod picture;
 mod robust;
 mod strange;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use router_model::data;
 use router_model::eval::{DomainReport, evaluate};
+use router_model::{RouterModel, data};
 use serde::Serialize;
 
 use super::Exit;
 pub(super) use domains::show;
 use latency::Latency;
-pub(super) use outcomes::parameters;
+pub(super) use outcomes::{LEARNED, parameters};
 
 /// Judge a router model on labelled prompts or graded answers.
 #[derive(Debug, clap::Args)]
@@ -74,6 +74,11 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
         Some(file) => data::read_prompts(file).map_err(|error| Exit::Input(error.to_string()))?,
         None => Vec::new(),
     };
+    if let Some(file) = &domains
+        && has_seen(&model, file)?
+    {
+        anstream::eprintln!("warning: the model was trained or tuned on {}", file.display());
+    }
     let judgement = Judgement {
         model: model.version(),
         domains: rows.as_ref().map(|rows| evaluate(&model, rows)),
@@ -106,4 +111,10 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
     }
     outcomes::show(&judgement.outcomes);
     Ok(())
+}
+
+/// Whether a file is among those that a model was made from.
+fn has_seen(model: &RouterModel, file: &Path) -> Result<bool, Exit> {
+    let digest = super::sha256(file)?;
+    Ok(model.card().files.iter().any(|seen| seen.sha256 == digest))
 }

@@ -104,6 +104,9 @@ fn published(rows: &[Outcome]) -> Option<Published> {
     PUBLISHED.iter().find(of).map(|(_, published)| *published)
 }
 
+/// The `split` of the rows that `mixgate train` learns from.
+pub(in crate::cli) const LEARNED: &str = "train";
+
 /// Promises that are tried: the most that may go elsewhere.
 const PROMISES: [f64; 4] = [0.01, 0.05, 0.10, 0.20];
 /// One promise in ten may break by bad luck.
@@ -123,6 +126,10 @@ pub(super) fn judge(model: &RouterModel, args: &Args) -> Result<Judgement, Exit>
     rows.retain(|row| !row.contaminated && args.split.as_ref().is_none_or(|split| *split == row.split));
     let how = how(args);
     found.learned = how.to_string();
+    if how == How::AsShipped && super::has_seen(model, file)? {
+        rows.retain(|row| !row.split.is_empty() && row.split != LEARNED);
+        found.learned += ", which the model learned from: only the rows that it did not see are judged";
+    }
     if let (Some(strong), Some(weak)) = (&args.strong, &args.weak) {
         let names = [strong.clone(), weak.clone()];
         let rows = having(&rows, &names, file)?;

@@ -9,7 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use router_model::train::distill::{Distilled, Teacher, distill};
 use router_model::{WORD_DIM, data};
 
-use super::{Exit, name, sha256, write};
+use super::{Exit, name, write};
+use crate::cli::sha256;
 
 /// Loads the encoder in `folder`, has it read the words of the file `domains`, and writes their
 /// vectors to `out`.
