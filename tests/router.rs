@@ -52,16 +52,23 @@ fn calibrate_learns_an_expert_and_what_may_be_promised() {
     let calibrate =
         ["calibrate", "--outcomes", "graded.jsonl", "--expert", "small-7b", "--fallback", "large"];
     let said = out(&mixgate(folder.path(), &[&calibrate[..], &["--out", "mine.safetensors"]].concat()));
-    for part in
-        ["small-7b", "quality: { math: 0.", "max_under_route: 0.05", "go to experts", "mine.safetensors"]
-    {
+    for part in ["small-7b", "quality: { math: 0.", "max_under_route", "in need", "mine.safetensors"] {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(said.contains("max_under_route: 0.01   at most 1.0 % cannot be promised"), "{said}");
 
     promising(folder.path(), "mine.safetensors", "0.05");
     let said = out(&mixgate(folder.path(), &["check"]));
-    assert!(said.contains("threshold 0.") && said.contains("graded prompts of which 250 need"), "{said}");
+    for part in [
+        "threshold 0.",
+        "graded prompts of calibration, of which 250 need the fallback",
+        "holds in each of math by itself",
+        "on 500 graded prompts of calibration: 5",
+        "the fallback alone 1.000",
+        "of 250 that need the fallback",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
     let route = |prompt: &str| -> Json {
         json(out(&mixgate(folder.path(), &["route", "--json", prompt])).as_bytes())
     };
@@ -84,7 +91,15 @@ fn a_promise_that_cannot_be_kept_is_refused_before_anything_is_served() {
         .replace("balanced: { tolerance: 0.20 }", "balanced: { max_under_route: 0.05 }");
     fs::write(folder.path().join("experts.yaml"), reference).unwrap();
     let (code, said) = err(&mixgate(folder.path(), &["check"]));
-    assert!(code == Some(1) && said.contains("carries no calibration"), "{said}");
+    assert!(code == Some(1) && said.contains("needs graded answers of the fallback `gpt-4o`"), "{said}");
+    let apart = Setup::new()
+        .expert("cheap", "127.0.0.1:1".parse().unwrap(), "catalogue: wizardlm-13b-v1.2")
+        .large("127.0.0.1:2".parse().unwrap(), "catalogue: gemini-3.1-pro")
+        .section("policies: { balanced: { max_under_route: 0.05 } }")
+        .yaml();
+    fs::write(folder.path().join("experts.yaml"), apart).unwrap();
+    let (code, said) = err(&mixgate(folder.path(), &["check"]));
+    assert!(code == Some(1) && said.contains("that wizardlm-13b-v1.2, gemini-3.1-pro all gave"), "{said}");
 
     graded(folder.path(), 600);
     let calibrate =
@@ -97,6 +112,27 @@ fn a_promise_that_cannot_be_kept_is_refused_before_anything_is_served() {
         assert!(said.contains("the policy `balanced`: at most 0.1 % cannot be promised from 600"), "{said}");
         assert!(said.contains("more graded prompts"), "{said}");
     }
+}
+
+#[test]
+fn models_of_the_catalogue_can_be_promised_from_as_they_are_shipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = Setup::new()
+        .expert("small", "127.0.0.1:1".parse().unwrap(), "catalogue: meta-llama-3.1-8b-instruct")
+        .expert("middle", "127.0.0.1:1".parse().unwrap(), "catalogue: meta-llama-3.1-70b-instruct")
+        .large("127.0.0.1:2".parse().unwrap(), "catalogue: gpt-4o-2024-05-13")
+        .section("policies: { balanced: { max_under_route: 0.10 }, frugal: { tolerance: 0.10 } }")
+        .yaml();
+    fs::write(folder.path().join("experts.yaml"), yaml).unwrap();
+    let said = out(&mixgate(folder.path(), &["check"]));
+    for part in ["graded prompts of mmlu-pro, of which", "holds in each of", "% to small, middle; right 0."] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(said.matches("that need the fallback").count(), 2, "{said}");
+    let chat =
+        json(out(&mixgate(folder.path(), &["route", "--json", "hello, how are you today?"])).as_bytes());
+    assert_eq!(chat["chosen"], "large", "nothing was promised for small talk: {chat}");
+    assert!(chat["expected_output_tokens"].as_u64().unwrap() > 10, "{chat}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use router_model::promise::Calibration;
+use router_model::answers::AnswerSet;
 use router_model::{Attribution, Heads, Known, RouterModel, Scores, Scratch};
 
 /// What routing needs of a router model; a seam for tests and for models of another make.
@@ -24,9 +24,9 @@ pub trait Classifier: Send + Sync + std::fmt::Debug {
         &[]
     }
 
-    /// What promises can be made from, if anything.
-    fn calibration(&self) -> Option<&Calibration> {
-        None
+    /// The graded answers that it carries, oldest set first: what promises are made from.
+    fn answers(&self) -> &[AnswerSet] {
+        &[]
     }
 
     /// The heads of these models; `None`: it has none.
@@ -66,8 +66,8 @@ impl Classifier for RouterModel {
         &self.card().known
     }
 
-    fn calibration(&self) -> Option<&Calibration> {
-        self.calibration()
+    fn answers(&self) -> &[AnswerSet] {
+        self.answers()
     }
 
     fn heads(&self) -> Option<&Heads> {

@@ -22,8 +22,8 @@ use crate::state::{Selector, Snapshot};
 use crate::text::{self, Routable};
 use crate::usage::Usage;
 
-/// Length of an answer where the request does not bound it, tokens.
-const EXPECTED_OUTPUT: u64 = 256;
+/// Length of an answer where the router model does not know it, tokens.
+const EXPECTED_OUTPUT: f32 = 256.0;
 
 /// What the caller asked of routing, in `model` and headers.
 #[derive(Debug)]
@@ -210,7 +210,9 @@ pub fn weigh<'s>(
     if let Selector::Expert(index) = wish.selector {
         constraints.named = Some(index);
     }
-    let candidates = candidates(snapshot, ask, domains, &chances, &constraints);
+    let output = verdict.as_ref().and_then(Verdict::scores).and_then(Scores::output_tokens);
+    let output = output.unwrap_or(EXPECTED_OUTPUT);
+    let candidates = candidates(snapshot, ask, domains, &chances, output, &constraints);
     Weighed { verdict, took, constraints, candidates }
 }
 
@@ -240,13 +242,15 @@ fn candidates<'s>(
     ask: &Ask<'_>,
     domains: Option<&[f32]>,
     chances: &[f32],
+    expected_output: f32,
     constraints: &Constraints,
 ) -> Vec<Candidate<'s>> {
     snapshot
         .experts
         .iter()
         .map(|expert| {
-            let output = ask.max_output.unwrap_or(EXPECTED_OUTPUT).min(EXPECTED_OUTPUT);
+            let output = (expected_output * expert.verbosity).round() as u64;
+            let output = ask.max_output.map_or(output, |most| most.min(output));
             let usage = Usage {
                 input: ask.tokens_estimated,
                 output: output * u64::from(ask.choices),

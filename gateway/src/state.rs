@@ -352,6 +352,7 @@ fn build_expert(
         catalogue: written.catalogue.clone(),
         head: None,
         graded,
+        verbosity: known.and_then(|known| known.verbosity).unwrap_or(1.0),
         price: written.price.as_ref().map(Price::new),
         hosting: written.hosting.map_or(0.0, |h| h.usd_per_hour),
         context_window: written.context_window,

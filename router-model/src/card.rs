@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::promise::Calibration;
 use crate::weights::Shape;
 
 /// What a model says of itself.
@@ -28,9 +27,12 @@ pub struct Card {
     /// The models whose chances it knows, in the order of its heads.
     #[serde(default)]
     pub known: Vec<Known>,
-    /// What promises can be made from, if anything.
+    /// The graded answers that it carries, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<AnswersCard>,
+    /// How well it knows the length of answers, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub promise: Option<PromiseCard>,
+    pub length: Option<LengthCard>,
     /// Accuracy and calibration on the tuning rows.
     pub dev: DevFigures,
     /// The files it was trained and tuned on.
@@ -47,14 +49,32 @@ pub struct Card {
     pub seed: u64,
 }
 
-/// What promises are made from; the graded prompts themselves are tensors.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PromiseCard {
-    /// The panel and the domains.
-    #[serde(flatten)]
-    pub of: Calibration,
-    /// Graded prompts.
-    pub samples: usize,
+/// A set of graded answers; the answers themselves are tensors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswersCard {
+    /// Where the prompts came from.
+    pub source: String,
+    /// The models that were asked.
+    pub models: Vec<String>,
+    /// Prompts.
+    pub prompts: usize,
+}
+
+/// How long answers are expected to be; the weights are tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LengthCard {
+    /// Logarithm of the tokens of a text without features.
+    pub bias: f32,
+    /// Least logarithm that is said: longer and shorter answers were too rare to learn from.
+    pub low: f32,
+    /// Greatest logarithm that is said.
+    pub high: f32,
+    /// Prompts it was learned from.
+    pub prompts: usize,
+    /// Mean squared error of the logarithm on prompts that it did not see.
+    pub error: f32,
+    /// The same of always saying the mean: the control.
+    pub error_of_mean: f32,
 }
 
 /// What graded answers say of one model.
@@ -74,6 +94,9 @@ pub struct Known {
     pub domains: Vec<DomainQuality>,
     /// Where the prompts came from.
     pub sources: Vec<String>,
+    /// How many times as long as expected of the prompt its answers were, where their length is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verbosity: Option<f32>,
     /// Hashes of the prompts, where it was learned beside a trained network: what a later head must not be held
     /// against.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

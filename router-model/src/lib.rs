@@ -5,16 +5,17 @@
 //! surface (`surface`). The hashes choose rows of three small tables; their sums, the direction of the words'
 //! vectors and the figures go through one hidden layer to the chances of the domains. The network is written in
 //! candle (`net`) and trained there (`train`); the hot path reads the same weights as slices (`slices`). Beside
-//! the chances stands how unlike the known the text is (`ood`), and any score can be explained word by word,
-//! exactly (`explain`).
+//! the chances stand the chance that the text is about none of the domains, a unit of its own on the hidden layer,
+//! and how unlike the known the text is (`ood`); any score can be explained word by word, exactly (`explain`).
 //!
 //! Of models with graded answers it also knows the chance of a good answer: a head each (`heads`, `link`), fitted
 //! beside the frozen network in seconds (`fit`). From the same answers it is known what may be promised
-//! (`promise`). How good all of it is, beside the controls, is judged in `eval`.
+//! (`answers`, `promise`), and how long an answer will be (`length`). How good all of it is, beside the controls, is judged in `eval`.
 //!
 //! Everything here is pure: no I/O but the readers of training files, no clock, no threads, no knowledge
 //! of experts or money. Same model, same text, same scores.
 
+pub mod answers;
 mod card;
 pub mod data;
 mod encode;
@@ -22,6 +23,7 @@ pub mod eval;
 mod explain;
 pub mod fit;
 mod heads;
+mod length;
 mod lexicon;
 mod link;
 mod net;
@@ -37,7 +39,7 @@ mod text;
 pub mod train;
 mod weights;
 
-pub use card::{Card, DataFile, DevFigures, DomainQuality, Known, PromiseCard, Source};
+pub use card::{AnswersCard, Card, DataFile, DevFigures, DomainQuality, Known, LengthCard, Source};
 pub use encode::{Encoding, FEATURE_VERSION, KINDS};
 pub use explain::{Attribution, MAX_WORDS};
 pub use heads::{Head, Heads};
@@ -78,7 +80,8 @@ pub struct RouterModel {
     card: Card,
     weights: Weights,
     heads: Heads,
-    calibration: Option<promise::Calibration>,
+    answers: Vec<answers::AnswerSet>,
+    length: length::Length,
 }
 
 /// The memory of one thread's scoring: it grows with the first texts, then nothing is allocated.
@@ -105,8 +108,7 @@ impl RouterModel {
     ///
     /// When the file is damaged, or made for other features than this program computes.
     pub fn from_bytes(bytes: &[u8]) -> Result<RouterModel, LoadError> {
-        let (card, weights, heads, calibration) = weights::read(bytes)?;
-        Ok(RouterModel { card, weights, heads, calibration })
+        weights::read(bytes)
     }
 
     /// The bytes of the model's file; [`RouterModel::from_bytes`] reads them back.
@@ -115,10 +117,7 @@ impl RouterModel {
     ///
     /// When the card cannot be written as JSON.
     pub fn to_bytes(&self) -> Result<Vec<u8>, LoadError> {
-        {
-            let samples = self.calibration.as_ref().map_or(&[][..], |calibration| &calibration.samples);
-            weights::write(&self.card, &self.weights, &self.heads, samples)
-        }
+        weights::write(self)
     }
 
     /// What the model is and where it came from.
@@ -163,23 +162,29 @@ impl RouterModel {
         encoding.read(parts, &self.weights.lexicon, give_up)?;
         slices::forward(&self.weights, encoding, buffers);
         scores::softmax(&mut buffers.logits, self.card.temperature);
-        let novelty = ood::novelty(encoding, &self.weights, &buffers.logits);
-        let scores = Scores::new(&buffers.logits, ood::rank(novelty, &self.card.novelty));
+        let strangeness = ood::strangeness(encoding, &self.weights, &buffers.logits);
+        let none = ood::none(&self.weights, &buffers.hidden, &strangeness);
+        let novelty = ood::novelty(encoding, &strangeness, none);
+        let scores = Scores::new(&buffers.logits, ood::rank(novelty, &self.card.novelty)).with_none(none);
         let figures = encoding.surface.iter().zip(&self.weights.difficulty);
         let difficulty = self.card.difficulty_offset + figures.map(|(x, w)| x * w).sum::<f32>();
-        Some(scores.with_difficulty(difficulty))
+        let tokens = self.card.length.map_or(0.0, |card| {
+            self.length.tokens(&card, encoding, &buffers.input[KINDS * DIM..][..WORD_DIM])
+        });
+        Some(scores.with_difficulty(difficulty).with_output_tokens(tokens))
     }
 
     /// What its numbers take in memory, in bytes, without the card.
     pub fn memory_bytes(&self) -> usize {
         let Weights { tables, scales, lexicon, words, word_scales, .. } = &self.weights;
-        let Weights { trunk, trunk_bias, head, head_bias, difficulty, seen, .. } = &self.weights;
-        let floats = [scales, word_scales, trunk, trunk_bias, head, head_bias, difficulty];
+        let Weights { trunk, trunk_bias, head, head_bias, none, difficulty, seen, .. } = &self.weights;
+        let floats = [scales, word_scales, trunk, trunk_bias, head, head_bias, none, difficulty];
         let floats = floats.into_iter().map(|floats| size_of_val(&floats[..])).sum::<usize>();
         let bytes = tables.iter().chain([words]).map(Vec::len).sum::<usize>() + seen.len();
-        let samples =
-            self.calibration.as_ref().map_or(0, |calibration| size_of_val(&calibration.samples[..]));
-        floats + bytes + lexicon.memory_bytes() + self.heads.memory_bytes() + samples
+        let Self { answers, length, .. } = self;
+        let answers = answers.iter().map(|set| size_of_val(&set.prompts[..]) + size_of_val(&set.cells[..]));
+        let length = size_of_val(&length.surface[..]) + size_of_val(&length.words[..]);
+        floats + bytes + lexicon.memory_bytes() + self.heads.memory_bytes() + answers.sum::<usize>() + length
     }
 
     /// The models whose chances it knows.
@@ -187,14 +192,27 @@ impl RouterModel {
         &self.heads
     }
 
-    /// What promises can be made from, if anything.
-    pub fn calibration(&self) -> Option<&promise::Calibration> {
-        self.calibration.as_ref()
+    /// The graded answers that it carries, oldest set first: what promises are made from.
+    pub fn answers(&self) -> &[answers::AnswerSet] {
+        &self.answers
+    }
+
+    /// Carries another set of graded answers; one of the same source goes, and those that are left without a choice.
+    fn carry(&mut self, set: answers::AnswerSet) {
+        self.answers.retain(|old| old.source != set.source);
+        self.answers.push(set);
+        self.answers.retain(|set| set.models.len() > 1 && !set.is_empty());
+        let card = |set: &answers::AnswerSet| AnswersCard {
+            source: set.source.clone(),
+            models: set.models.clone(),
+            prompts: set.len(),
+        };
+        self.card.answers = self.answers.iter().map(card).collect();
     }
 
     /// Eight hexadecimal digits of a hash of everything that scores depend on.
     fn fingerprint(&self) -> String {
-        let RouterModel { card, weights, heads, calibration } = self;
+        let RouterModel { card, weights, heads, answers, length } = self;
         let links = heads.links.iter().flat_map(|link| link.from.into_iter().chain(link.to)).collect();
         let tables = weights.tables.iter().chain([&weights.words, &heads.grams]).flatten();
         let floats = [
@@ -204,6 +222,7 @@ impl RouterModel {
             &weights.trunk_bias,
             &weights.head,
             &weights.head_bias,
+            &weights.none,
             &weights.difficulty,
             &heads.surface,
             &heads.words,
@@ -211,14 +230,22 @@ impl RouterModel {
             &heads.bias,
             &links,
             &card.novelty,
+            &length.surface,
+            &length.words,
         ];
-        let floats = floats.into_iter().flatten().chain([&card.temperature, &card.difficulty_offset]);
-        let samples = calibration.iter().flat_map(|calibration| &calibration.samples);
-        let samples = samples.map(|sample| if sample.needs_large { -sample.wish } else { sample.wish });
+        let floats = floats.into_iter().flatten().chain([
+            &weights.none_bias,
+            &card.temperature,
+            &card.difficulty_offset,
+        ]);
+        let length = card.length.map(|card| [card.bias, card.low, card.high]);
+        let answers = answers.iter().flat_map(|set| set.cells.iter().flat_map(|cell| cell.0.to_le_bytes()));
         let names = card.labels.iter().chain(&heads.names).flat_map(|name| name.bytes());
         let bytes = tables.map(|&number| number as u8);
-        let bytes = bytes.chain(floats.copied().chain(samples).flat_map(|number| number.to_le_bytes()));
-        let bytes = bytes.chain(weights.seen.iter().copied());
+        let bytes = bytes.chain(
+            floats.copied().chain(length.into_iter().flatten()).flat_map(|number| number.to_le_bytes()),
+        );
+        let bytes = bytes.chain(weights.seen.iter().copied()).chain(answers);
         let bytes = bytes.chain(weights.lexicon.keys.iter().flat_map(|key| key.to_le_bytes())).chain(names);
         format!("{:08x}", encode::fnv(bytes) >> 32)
     }

@@ -7,6 +7,9 @@ use serde::Deserialize;
 
 use crate::data::{DataError, read_lines};
 
+/// Characters that make a token, about: `out_chars` by it are tokens.
+pub const CHARS_PER_TOKEN: f64 = 4.0;
+
 /// One prompt and how well each of some models answered it.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Outcome {
@@ -26,6 +29,9 @@ pub struct Outcome {
     /// What each answer cost in USD, where known.
     #[serde(default)]
     pub cost: BTreeMap<String, f64>,
+    /// How many characters each answer had, where known.
+    #[serde(default)]
+    pub out_chars: BTreeMap<String, f64>,
     /// `train`, `dev` or `test`, where known.
     #[serde(default)]
     pub split: String,

@@ -17,8 +17,10 @@
 use serde::{Deserialize, Serialize};
 
 /// One graded prompt as a promise sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
+    /// Position of the domain that the network takes it for.
+    pub domain: usize,
     /// How much the router wants the large model for it.
     pub wish: f32,
     /// Whether it needs it.
@@ -60,28 +62,83 @@ pub fn taker(experts: impl Iterator<Item = (usize, f32)> + Clone) -> Option<usiz
     experts.into_iter().find(|(_, chance)| *chance >= best - SLACK).map(|(place, _)| place)
 }
 
+/// Graded prompts that a domain needs for a promise to hold in it.
+pub const DOMAIN_ROWS: usize = 50;
+
+/// So many times the prompts in need that a promise takes at least make a domain large enough for one of its own.
+const OWN_TIMES: usize = 2;
+
 /// Graded prompts from which promises can be made for one panel of experts.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Calibration {
-    /// The large model, by its name in the catalogue.
-    pub fallback: String,
-    /// The experts, cheapest first, by their names in the catalogue.
-    pub experts: Vec<String>,
-    /// Domains with graded prompts enough; elsewhere nothing is promised.
-    pub domains: Vec<String>,
+    /// Where they came from.
+    pub source: String,
+    /// Per domain its name, where it has graded prompts enough; elsewhere nothing is promised.
+    pub domains: Vec<Option<String>>,
     /// The graded prompts of these domains.
-    #[serde(skip)]
     pub samples: Vec<Sample>,
 }
 
+/// A promise over all domains together, and in each domain that has graded prompts enough for one of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Promised {
+    /// Over all.
+    pub whole: Promise,
+    /// By domain.
+    pub own: Vec<DomainPromise>,
+    /// Per domain, the wish from which on the large model answers: the lower of both; `None` where nothing is
+    /// promised.
+    pub thresholds: Vec<Option<f32>>,
+    /// Share of the graded prompts that go to an expert under these.
+    pub served: f64,
+}
+
+/// What is promised in one domain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DomainPromise {
+    /// Its position.
+    pub domain: usize,
+    /// Its name.
+    pub name: String,
+    /// The promise; where already the surest prompts go wrong too often: why, and all go to the large model.
+    pub promise: Result<Promise, TooFew>,
+}
+
 impl Calibration {
-    /// As [`solve`], of these samples.
+    /// The names of the domains with graded prompts enough.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.domains.iter().flatten().map(String::as_str)
+    }
+
+    /// Promises «at most `at_most`», each with confidence `1 − delta`: over all domains together, which holds while
+    /// they come as often as among the graded prompts, and in each that has prompts in need enough, which holds
+    /// however often it comes.
     ///
     /// # Errors
     ///
-    /// Those of [`solve`].
-    pub fn solve(&self, at_most: f64, delta: f64) -> Result<Promise, TooFew> {
-        solve(&self.samples, at_most, delta)
+    /// Those of [`solve`] over all.
+    pub fn solve(&self, at_most: f64, delta: f64) -> Result<Promised, TooFew> {
+        let whole = solve(&self.samples, at_most, delta)?;
+        let enough = OWN_TIMES * wanted(at_most, delta);
+        let mut thresholds: Vec<Option<f32>> =
+            self.domains.iter().map(|name| name.is_some().then_some(whole.threshold)).collect();
+        let mut own = Vec::new();
+        for (domain, name) in self.domains.iter().enumerate() {
+            let Some(name) = name else { continue };
+            let samples: Vec<Sample> =
+                self.samples.iter().filter(|sample| sample.domain == domain).copied().collect();
+            // looks at how many are in need, never at which: what is promised stays exact
+            if samples.iter().filter(|sample| sample.needs_large).count() < enough {
+                continue;
+            }
+            let promise = solve(&samples, at_most, delta);
+            let threshold = promise.map_or(f32::NEG_INFINITY, |promise| promise.threshold);
+            thresholds[domain] = thresholds[domain].map(|whole| whole.min(threshold));
+            own.push(DomainPromise { domain, name: name.clone(), promise });
+        }
+        let goes = |sample: &&Sample| thresholds[sample.domain].is_some_and(|from| sample.wish < from);
+        let served = self.samples.iter().filter(goes).count() as f64 / self.samples.len().max(1) as f64;
+        Ok(Promised { whole, own, thresholds, served })
     }
 }
 
@@ -249,8 +306,11 @@ mod tests {
     }
 
     fn samples(n: usize) -> Vec<Sample> {
-        let row =
-            |i: usize| Sample { wish: i as f32 / n as f32, needs_large: i.is_multiple_of(3) && i > n / 4 };
+        let row = |i: usize| Sample {
+            domain: 0,
+            wish: i as f32 / n as f32,
+            needs_large: i.is_multiple_of(3) && i > n / 4,
+        };
         (0..n).map(row).collect()
     }
 
@@ -274,5 +334,28 @@ mod tests {
         let bad: Vec<Sample> = samples(3000).iter().map(|s| Sample { wish: -s.wish, ..*s }).collect();
         let worst = bad.iter().map(|s| Sample { needs_large: s.wish < -0.95, ..*s }).collect::<Vec<_>>();
         assert!(solve(&worst, 0.05, 0.1).unwrap_err().to_string().contains("go wrong too often"));
+    }
+
+    #[test]
+    fn a_domain_with_prompts_enough_has_a_promise_of_its_own_and_keeps_both() {
+        let easy = samples(3000);
+        // in the second domain the surest prompts need the large model, in the third hardly any does
+        let hard = easy.iter().map(|s| Sample { domain: 1, needs_large: s.wish < 0.2, ..*s });
+        let rare = easy.iter().map(|s| Sample { domain: 2, needs_large: s.wish > 0.9985, ..*s });
+        let all: Vec<Sample> = easy.iter().copied().chain(hard).chain(rare).collect();
+        let domains = ["easy", "hard", "rare"].map(|name| Some(name.to_owned()));
+        let calibration = Calibration {
+            domains: domains.into_iter().chain([None]).collect(),
+            samples: all,
+            ..Calibration::default()
+        };
+        let promised = calibration.solve(0.3, 0.1).unwrap();
+        let own: Vec<&str> = promised.own.iter().map(|own| own.name.as_str()).collect();
+        assert_eq!(own, ["easy", "hard"], "{promised:?}");
+        let whole = promised.whole.threshold;
+        assert_eq!(promised.thresholds[2..], [Some(whole), None]);
+        assert!(promised.thresholds[..2].iter().all(|own| own.unwrap() <= whole), "{promised:?}");
+        assert!(promised.thresholds[1].unwrap() < 0.07, "{promised:?}");
+        assert!(promised.served > 0.05 && promised.served < promised.whole.served, "{promised:?}");
     }
 }

@@ -9,7 +9,9 @@ pub struct Scores {
     domains: [f32; MAX_DOMAINS],
     count: usize,
     ood: f32,
+    none: f32,
     difficulty: f32,
+    output_tokens: f32,
 }
 
 impl Scores {
@@ -21,7 +23,12 @@ impl Scores {
     pub fn new(domains: &[f32], ood: f32) -> Scores {
         let mut held = [0.0; MAX_DOMAINS];
         held[..domains.len()].copy_from_slice(domains);
-        Scores { domains: held, count: domains.len(), ood, difficulty: 0.0 }
+        Scores { domains: held, count: domains.len(), ood, none: 0.0, difficulty: 0.0, output_tokens: 0.0 }
+    }
+
+    /// The same with a chance of «none of the domains».
+    pub(crate) fn with_none(self, none: f32) -> Scores {
+        Scores { none, ..self }
     }
 
     /// The same with a difficulty.
@@ -29,10 +36,28 @@ impl Scores {
         Scores { difficulty, ..self }
     }
 
+    /// The same with a length of the answer, tokens.
+    pub(crate) fn with_output_tokens(self, output_tokens: f32) -> Scores {
+        Scores { output_tokens, ..self }
+    }
+
+    /// How long an answer of a model of usual verbosity is likely to be, tokens; `None` where the router model does
+    /// not know.
+    pub fn output_tokens(&self) -> Option<f32> {
+        (self.output_tokens > 0.0).then_some(self.output_tokens)
+    }
+
     /// How hard the text looks, whatever it is about: mean 0 and spread about 1 over the outcome data, higher is
     /// harder. It orders prompts of one kind a little better than their length does, and promises no more.
     pub fn difficulty(&self) -> f32 {
         self.difficulty
+    }
+
+    /// The chance that the text is about none of the domains, were every second text of that kind; it stands beside
+    /// [`Scores::domains`], not among them. It was learned from texts put together from two of different domains, so
+    /// it says how ill the parts of a text go together; [`Scores::ood`] counts it in, and is the one to gate on.
+    pub fn none(&self) -> f32 {
+        self.none
     }
 
     /// Calibrated chances, in the order of the model's labels; they sum to 1.
@@ -49,7 +74,8 @@ impl Scores {
 
     /// How unlike the known the text is, in 0..=1: the share of the tuning prompts that are less novel.
     ///
-    /// A gate at 0.99 turns away one in a hundred of familiar prompts.
+    /// It ranks four figures together: the doubt among the domains, the words and the pairs of words never seen, and
+    /// [`Scores::none`]. A gate at 0.99 turns away one in a hundred of familiar prompts.
     pub fn ood(&self) -> f32 {
         self.ood
     }
@@ -74,6 +100,12 @@ mod tests {
     fn the_top_is_the_first_of_the_likeliest() {
         assert_eq!(Scores::new(&[0.2, 0.4, 0.4], 0.0).top(), (1, 0.4));
         assert_eq!(Scores::new(&[], 0.0).top(), (0, 0.0));
+    }
+
+    #[test]
+    fn the_chance_of_none_stands_beside_the_domains() {
+        let scores = Scores::new(&[0.4, 0.6], 0.1).with_none(0.9);
+        assert_eq!((scores.domains(), scores.none(), scores.ood()), (&[0.4, 0.6][..], 0.9, 0.1));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::weights::{DIM, INPUT, WORD_DIM, Weights};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Buffers {
     pub(crate) input: Vec<f32>,
-    hidden: Vec<f32>,
+    pub(crate) hidden: Vec<f32>,
     pub(crate) logits: Vec<f32>,
 }
 

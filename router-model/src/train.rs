@@ -10,6 +10,7 @@ mod augment;
 #[cfg(feature = "encoder")]
 pub mod distill;
 mod finish;
+mod none;
 mod recipe;
 mod tables;
 mod words;
@@ -236,6 +237,8 @@ mod tests {
         assert!(matches!(last, Some(Progress::Network { rows: 600, of: 600, .. })));
         let scores = model.score("please add 5 and 900", &mut Scratch::default());
         assert!(scores.domains()[1] > 0.8, "{:?}", scores.domains());
+        let mixed = model.score("add 5 and 900 a poem of 7 cats", &mut Scratch::default());
+        assert!(scores.none() < mixed.none(), "{} {}", scores.none(), mixed.none());
     }
 
     #[test]

@@ -9,12 +9,15 @@ use std::fmt;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
-use crate::card::Card;
+use crate::RouterModel;
+use crate::answers::{AnswerSet, Cell, Graded, PROMPT_BYTES};
+use crate::card::{AnswersCard, Card};
 use crate::encode::{FEATURE_VERSION, KINDS};
 use crate::heads::{GRAM_BITS, Heads};
+use crate::length::Length;
 use crate::lexicon::{Lexicon, MAX_WORD_ROWS};
 use crate::link::{KNOTS, Link};
-use crate::promise::{Calibration, Sample};
+use crate::ood::STRANGENESS;
 use crate::scores::MAX_DOMAINS;
 use crate::surface::SURFACE;
 
@@ -63,6 +66,11 @@ pub(crate) struct Weights {
     pub(crate) head: Vec<f32>,
     /// `(domains)`
     pub(crate) head_bias: Vec<f32>,
+    /// From the hidden layer and the figures of strangeness to the log-odds of «none of the domains», `(hidden +
+    /// STRANGENESS)`.
+    pub(crate) none: Vec<f32>,
+    /// What is added to them.
+    pub(crate) none_bias: f32,
     /// Weight of each surface figure in how hard a text is, `(SURFACE)`.
     pub(crate) difficulty: Vec<f32>,
     /// `2^seen_bits` bits, the lowest of a byte first.
@@ -112,7 +120,7 @@ impl fmt::Display for LoadError {
 impl std::error::Error for LoadError {}
 
 /// Reads and checks a whole file.
-pub(crate) fn read(bytes: &[u8]) -> Result<(Card, Weights, Heads, Option<Calibration>), LoadError> {
+pub(crate) fn read(bytes: &[u8]) -> Result<RouterModel, LoadError> {
     let card = read_card(bytes)?;
     let file = SafeTensors::deserialize(bytes).map_err(LoadError::NotSafetensors)?;
     let (shape, domains) = (&card.shape, card.labels.len());
@@ -133,12 +141,21 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Card, Weights, Heads, Option<Calibra
         trunk_bias: floats(&file, "trunk.bias", &[shape.hidden])?,
         head: floats(&file, "domain.weight", &[shape.hidden, domains])?,
         head_bias: floats(&file, "domain.bias", &[domains])?,
+        none: floats(&file, "none.weight", &[shape.hidden + STRANGENESS])?,
+        none_bias: floats(&file, "none.bias", &[1])?[0],
         difficulty: floats(&file, "difficulty", &[SURFACE])?,
         seen: tensor(&file, "seen", Dtype::U8, &[1 << (shape.seen_bits - 3)])?.to_vec(),
     };
     let heads = read_heads(&file, &card)?;
-    let calibration = read_calibration(&file, &card)?;
-    Ok((card, weights, heads, calibration))
+    let answers = read_answers(&file, &card)?;
+    let length = match card.length {
+        Some(_) => Length {
+            surface: floats(&file, "length.surface", &[SURFACE])?,
+            words: floats(&file, "length.words", &[WORD_DIM])?,
+        },
+        None => Length::default(),
+    };
+    Ok(RouterModel { card, weights, heads, answers, length })
 }
 
 fn read_links(file: &SafeTensors<'_>, models: usize) -> Result<Vec<Link>, LoadError> {
@@ -150,13 +167,46 @@ fn read_links(file: &SafeTensors<'_>, models: usize) -> Result<Vec<Link>, LoadEr
     Ok(numbers.chunks_exact(2 * KNOTS).map(link).collect())
 }
 
-fn read_calibration(file: &SafeTensors<'_>, card: &Card) -> Result<Option<Calibration>, LoadError> {
-    let Some(promise) = &card.promise else { return Ok(None) };
-    let wishes = floats(file, "promise.wishes", &[promise.samples])?;
-    let needs = tensor(file, "promise.needs", Dtype::U8, &[promise.samples])?;
-    let samples =
-        wishes.into_iter().zip(needs).map(|(wish, &needs)| Sample { wish, needs_large: needs != 0 });
-    Ok(Some(Calibration { samples: samples.collect(), ..promise.of.clone() }))
+/// The sets of graded answers, which lie in two tensors one behind the other.
+fn read_answers(file: &SafeTensors<'_>, card: &Card) -> Result<Vec<AnswerSet>, LoadError> {
+    if card.answers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (all, every) = sizes(&card.answers);
+    let prompts = tensor(file, "answers.prompts", Dtype::U8, &[all, PROMPT_BYTES])?;
+    let cells = tensor(file, "answers.cells", Dtype::U16, &[every])?;
+    let share = |byte: u8| f32::from(byte) / 255.0;
+    let prompts: Vec<Graded> = (prompts.as_chunks().0.iter())
+        .map(|&[domain, confidence, ood]: &[u8; PROMPT_BYTES]| Graded {
+            domain: usize::from(domain),
+            confidence: share(confidence),
+            ood: share(ood),
+        })
+        .collect();
+    if prompts.iter().any(|prompt| prompt.domain >= card.labels.len()) {
+        let expected = format!("domains below {}", card.labels.len());
+        return Err(LoadError::Tensor { name: "answers.prompts".into(), expected });
+    }
+    let (mut prompts, mut cells) = (&prompts[..], cells.as_chunks().0);
+    let set = |of: &AnswersCard| {
+        let (mine, others) = prompts.split_at(of.prompts);
+        let (answers, rest) = cells.split_at(of.prompts * of.models.len());
+        (prompts, cells) = (others, rest);
+        AnswerSet {
+            source: of.source.clone(),
+            models: of.models.clone(),
+            prompts: mine.to_vec(),
+            cells: answers.iter().map(|&cell| Cell(u16::from_le_bytes(cell))).collect(),
+        }
+    };
+    Ok(card.answers.iter().map(set).collect())
+}
+
+/// Prompts and cells of all sets.
+fn sizes(sets: &[AnswersCard]) -> (usize, usize) {
+    let prompts = sets.iter().fold(0_usize, |sum, set| sum.saturating_add(set.prompts));
+    let cells = |set: &AnswersCard| set.prompts.saturating_mul(set.models.len());
+    (prompts, sets.iter().fold(0, |sum, set| sum.saturating_add(cells(set))))
 }
 
 fn read_heads(file: &SafeTensors<'_>, card: &Card) -> Result<Heads, LoadError> {
@@ -228,13 +278,9 @@ fn floats(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32
     Err(LoadError::Tensor { name: name.into(), expected: "finite numbers".into() })
 }
 
-/// The bytes of a file; the same card and weights give the same bytes.
-pub(crate) fn write(
-    card: &Card,
-    weights: &Weights,
-    heads: &Heads,
-    samples: &[Sample],
-) -> Result<Vec<u8>, LoadError> {
+/// The bytes of a file; the same model gives the same bytes.
+pub(crate) fn write(model: &RouterModel) -> Result<Vec<u8>, LoadError> {
+    let RouterModel { card, weights, heads, answers, length } = model;
     let (hidden, domains) = (card.shape.hidden, card.labels.len());
     let mut tensors = vec![
         ("table.scales", Dtype::F32, vec![KINDS, DIM], float_bytes(&weights.scales)),
@@ -242,6 +288,8 @@ pub(crate) fn write(
         ("trunk.bias", Dtype::F32, vec![hidden], float_bytes(&weights.trunk_bias)),
         ("domain.weight", Dtype::F32, vec![hidden, domains], float_bytes(&weights.head)),
         ("domain.bias", Dtype::F32, vec![domains], float_bytes(&weights.head_bias)),
+        ("none.weight", Dtype::F32, vec![hidden + STRANGENESS], float_bytes(&weights.none)),
+        ("none.bias", Dtype::F32, vec![1], float_bytes(&[weights.none_bias])),
         ("difficulty", Dtype::F32, vec![SURFACE], float_bytes(&weights.difficulty)),
         ("seen", Dtype::U8, vec![weights.seen.len()], weights.seen.clone()),
         (
@@ -253,11 +301,18 @@ pub(crate) fn write(
         ("words", Dtype::I8, vec![card.shape.words, WORD_DIM], bytes(&weights.words)),
         ("words.scales", Dtype::F32, vec![WORD_DIM], float_bytes(&weights.word_scales)),
     ];
-    if card.promise.is_some() {
-        let wishes: Vec<f32> = samples.iter().map(|sample| sample.wish).collect();
-        let needs = samples.iter().map(|sample| u8::from(sample.needs_large)).collect();
-        tensors.push(("promise.wishes", Dtype::F32, vec![samples.len()], float_bytes(&wishes)));
-        tensors.push(("promise.needs", Dtype::U8, vec![samples.len()], needs));
+    if !answers.is_empty() {
+        let (prompts, cells) = sizes(&card.answers);
+        let byte = |share: f32| (share.clamp(0.0, 1.0) * 255.0).round() as u8;
+        let prompt = |prompt: &Graded| [prompt.domain as u8, byte(prompt.confidence), byte(prompt.ood)];
+        let bytes = answers.iter().flat_map(|set| &set.prompts).flat_map(prompt).collect();
+        tensors.push(("answers.prompts", Dtype::U8, vec![prompts, PROMPT_BYTES], bytes));
+        let bytes = answers.iter().flat_map(|set| &set.cells).flat_map(|cell| cell.0.to_le_bytes()).collect();
+        tensors.push(("answers.cells", Dtype::U16, vec![cells], bytes));
+    }
+    if card.length.is_some() {
+        tensors.push(("length.surface", Dtype::F32, vec![SURFACE], float_bytes(&length.surface)));
+        tensors.push(("length.words", Dtype::F32, vec![WORD_DIM], float_bytes(&length.words)));
     }
     let models = heads.names.len();
     let links: Vec<f32> = heads.links.iter().flat_map(|link| link.from.into_iter().chain(link.to)).collect();

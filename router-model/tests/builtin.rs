@@ -130,6 +130,7 @@ proptest! {
         prop_assert!((scores.domains().iter().sum::<f32>() - 1.0).abs() < 1e-4);
         prop_assert!(scores.domains().iter().all(|chance| (0.0..=1.0).contains(chance)));
         prop_assert!((0.0..=1.0).contains(&scores.ood()));
+        prop_assert!((0.0..=1.0).contains(&scores.none()));
         prop_assert!(scores.top().0 < MAX_DOMAINS);
     }
 }

@@ -44,6 +44,9 @@ pub struct DryRun {
     pub chosen: Arc<str>,
     /// Why that one.
     pub reason: Reason,
+    /// How long an answer of a model of usual verbosity is likely to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_output_tokens: Option<u32>,
     /// Who would be next, and by how much its score is lower.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runner_up: Option<RunnerUp>,
@@ -125,6 +128,11 @@ pub fn dry_run(
         requested_model: ask.model.chars().take(100).collect(),
         chosen: Arc::clone(&snapshot.experts[chosen].name),
         reason: decision.reason,
+        expected_output_tokens: decision
+            .scores
+            .as_ref()
+            .and_then(Scores::output_tokens)
+            .map(|tokens| tokens.round() as u32),
         runner_up: runner_up(&decision, chosen),
         flips,
         decision,

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use comfy_table::{CellAlignment, Table, presets};
 use router_model::RouterModel;
+use router_model::answers::set_of;
 use router_model::fit::{Calibrated, Report, calibrate};
 use router_model::outcomes::{self, Outcome};
-use router_model::promise::Calibration;
+use router_model::promise::{Promise, Promised};
 
 use super::Exit;
 
@@ -45,12 +46,12 @@ pub(super) fn learn(
     out: Option<&Path>,
 ) -> Result<(), Exit> {
     let Calibrated { model, reports } = calibrate(model, rows, experts, fallback).map_err(Exit::Input)?;
-    anstream::println!("{}", table(&reports));
+    anstream::println!("{}", learned(&reports));
     for report in &reports {
         show_quality(report);
     }
-    if let Some(calibration) = model.calibration().filter(|_| fallback.is_some()) {
-        show_promises(calibration);
+    if let Some(fallback) = fallback {
+        show_promises(&model, experts, fallback);
     }
     let objections: Vec<String> = reports.iter().filter_map(Report::objection).collect();
     if !objections.is_empty() {
@@ -78,22 +79,20 @@ fn read(args: &Args) -> Result<Vec<Outcome>, Exit> {
     Ok(rows)
 }
 
-fn table(reports: &[Report]) -> Table {
+/// A table whose columns behind the first `names` hold figures.
+fn table(header: &[&str], names: usize) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header([
-        "expert",
-        "graded answers",
-        "mean score",
-        "ECE",
-        "its floor",
-        "error",
-        "of the mean",
-        "new to old",
-    ]);
-    for column in table.column_iter_mut().skip(1) {
+    table.load_style(presets::NOTHING).set_header(header);
+    for column in table.column_iter_mut().skip(names) {
         column.set_cell_alignment(CellAlignment::Right);
     }
+    table
+}
+
+fn learned(reports: &[Report]) -> Table {
+    let header =
+        ["expert", "graded answers", "mean score", "ECE", "its floor", "error", "of the mean", "new to old"];
+    let mut table = table(&header, 1);
     for Report { known, error, error_of_mean, against_before } in reports {
         table.add_row([
             known.name.clone(),
@@ -123,23 +122,56 @@ fn show_quality(report: &Report) {
 const PROMISES: [f64; 4] = [0.01, 0.05, 0.10, 0.20];
 const DELTA: f64 = 0.10;
 
-fn show_promises(calibration: &Calibration) {
+fn show_promises(model: &RouterModel, experts: &[String], fallback: &str) {
+    let experts: Vec<&str> = experts.iter().map(String::as_str).collect();
+    let panel = [&experts[..], &[fallback]].concat();
+    let set = set_of(model.answers(), &panel);
+    let Some(calibration) = set.and_then(|set| set.calibration(&experts, fallback, model.domains())) else {
+        anstream::println!("no prompt has graded answers of {}: nothing can be promised", panel.join(", "));
+        return;
+    };
+    let domains: Vec<&str> = calibration.names().collect();
     anstream::println!(
         "promises from {} graded prompts about {}",
         calibration.samples.len(),
-        calibration.domains.join(", ")
+        domains.join(", ")
     );
+    let mut table =
+        table(&["max_under_route", "in", "graded", "in need", "threshold", "bound", "to experts"], 0);
+    let mut refusals = Vec::new();
     for at_most in PROMISES {
         match calibration.solve(at_most, DELTA) {
-            Ok(promise) => anstream::println!(
-                "  max_under_route: {at_most}   threshold {:.4}, bound {:.4} from {} that need {}; {:.1} % go to experts",
-                promise.threshold,
-                promise.bound,
-                promise.needing,
-                calibration.fallback,
-                promise.served * 100.0
-            ),
-            Err(few) => anstream::println!("  max_under_route: {at_most}   {few}"),
+            Ok(Promised { whole, own, served, .. }) => {
+                table.add_row(row(at_most, "all", &whole, served));
+                for own in own {
+                    match own.promise {
+                        Ok(promise) => table.add_row(row(at_most, &own.name, &promise, promise.served)),
+                        Err(few) => table.add_row([
+                            at_most.to_string(),
+                            own.name,
+                            few.graded.to_string(),
+                            few.needing.to_string(),
+                            "the fallback answers".to_owned(),
+                        ]),
+                    };
+                }
+            }
+            Err(few) => refusals.push(format!("  max_under_route: {at_most}   {few}")),
         }
     }
+    anstream::println!("{table}");
+    refusals.iter().for_each(|refusal| anstream::println!("{refusal}"));
+}
+
+fn row(at_most: f64, domain: &str, promise: &Promise, served: f64) -> [String; 7] {
+    let Promise { graded, needing, threshold, bound, .. } = promise;
+    [
+        at_most.to_string(),
+        domain.to_owned(),
+        graded.to_string(),
+        needing.to_string(),
+        format!("{threshold:.4}"),
+        format!("{bound:.4}"),
+        format!("{:.1} %", served * 100.0),
+    ]
 }

@@ -220,12 +220,16 @@ fn show(run: &DryRun) {
         run.reason.as_str().dimmed()
     );
     anstream::println!(
-        "confidence {:.3}   unlike anything known {:.2}   policy {}   {} µs",
+        "confidence {:.3}   none of the domains {:.2}   unlike anything known {:.2}   policy {}   {} µs",
         decision.confidence(),
+        decision.scores.as_ref().map_or(0.0, router_model::Scores::none),
         decision.scores.as_ref().map_or(0.0, router_model::Scores::ood),
         decision.snapshot.policies[decision.policy].name,
         decision.route_micros
     );
+    if let Some(tokens) = run.expected_output_tokens {
+        anstream::println!("an answer of about {tokens} tokens is expected");
+    }
     anstream::println!("{}", experts(decision));
     if let Some(scores) = &decision.scores {
         anstream::println!("domains   {}", domains(decision, scores));

@@ -221,6 +221,22 @@ fn show_card(model: &RouterModel, out: &Path, bytes: usize) {
     }
     anstream::println!("  sources      {}", card.sources.len());
     anstream::println!("  models known {}", card.known.len());
+    if let Some(length) = &card.length {
+        anstream::println!(
+            "  lengths      of answers to {} prompts: squared error {:.3} of their logarithm, {:.3} of always the mean",
+            length.prompts,
+            length.error,
+            length.error_of_mean
+        );
+    }
+    for set in &card.answers {
+        anstream::println!(
+            "  answers      {} prompts of {}, {} models",
+            set.prompts,
+            set.source,
+            set.models.len()
+        );
+    }
     anstream::println!("  command      {}", card.command);
     anstream::println!("  date         {}", card.date.as_deref().unwrap_or("none given"));
 }

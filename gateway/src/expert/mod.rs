@@ -52,6 +52,8 @@ pub struct Expert {
     pub max_output_tokens: Option<u64>,
     /// What it can do.
     pub capabilities: Capabilities,
+    /// How many times as long as usual its answers are.
+    pub verbosity: f32,
     /// Governance tags.
     pub tags: BTreeSet<String>,
     /// Whether it says what it was trained on.

@@ -3,11 +3,13 @@
 //!
 //! To add one: a file with `impl Policy`, and one line in [`build`].
 
+pub mod measured;
 mod promise;
 mod tolerance;
 
 use std::collections::BTreeMap;
 
+use router_model::answers::set_of;
 use serde::Serialize;
 
 use crate::classify::Classifier;
@@ -17,6 +19,7 @@ use crate::expert::Expert;
 use crate::price::MicroUsd;
 use crate::record::Reason;
 
+use measured::has_all;
 pub use promise::UnderRoute;
 pub use tolerance::Tolerance;
 
@@ -157,7 +160,7 @@ pub fn build(
         let gate = Gate::new(&written);
         let policy: Box<dyn Policy> = match written.max_under_route {
             Some(at_most) => {
-                let promised = promised(at_most, gate, experts, fallback, model);
+                let promised = promised(at_most, gate, &written.require, experts, fallback, model);
                 Box::new(promised.map_err(|why| format!("the policy `{name}`: {why}"))?)
             }
             None => Box::new(Tolerance { tolerance: written.tolerance.unwrap_or_default() as f32, gate }),
@@ -174,38 +177,33 @@ const DELTA: f64 = 0.10;
 fn promised(
     at_most: f64,
     gate: Gate,
+    require: &[String],
     experts: &[Expert],
     fallback: usize,
     model: &dyn Classifier,
 ) -> Result<UnderRoute, String> {
-    let Some(calibration) = model.calibration() else {
+    let known = |place: &usize| experts[*place].catalogue.is_some() && has_all(&experts[*place], require);
+    let mut places: Vec<usize> =
+        (0..experts.len()).filter(|place| *place != fallback).filter(known).collect();
+    places.sort_by_key(|&place| measured::usual_cost(&experts[place]));
+    let names: Vec<&str> = places.iter().filter_map(|&place| experts[place].catalogue.as_deref()).collect();
+    let (Some(large), false) = (&experts[fallback].catalogue, names.is_empty()) else {
         return Err(format!(
-            "the router model `{}` carries no calibration for `max_under_route`; make one from graded answers with `mixgate calibrate`, or use `tolerance`",
-            model.version()
-        ));
-    };
-    let catalogue = |place: usize| experts[place].catalogue.as_deref();
-    if catalogue(fallback) != Some(calibration.fallback.as_str()) {
-        return Err(format!(
-            "the router model `{}` was calibrated with `{}` as the fallback; write `catalogue: {}` to the expert `{}` if it is that model, or calibrate again",
-            model.version(),
-            calibration.fallback,
-            calibration.fallback,
+            "`max_under_route` needs graded answers of the fallback `{}` and of an expert: write to each, as its `catalogue`, the model that it is (`mixgate catalogue` lists them; `mixgate calibrate` learns others), or use `tolerance`",
             experts[fallback].name
         ));
-    }
-    let place = |name: &String| (0..experts.len()).find(|&at| at != fallback && catalogue(at) == Some(name));
-    let places: Vec<usize> = calibration.experts.iter().filter_map(place).collect();
-    if places.len() < calibration.experts.len() {
+    };
+    let panel = [&names[..], &[large.as_str()]].concat();
+    let Some(set) = set_of(model.answers(), &panel) else {
         return Err(format!(
-            "the router model `{}` was calibrated with the experts {}; each must be the `catalogue` of an expert",
+            "the router model `{}` carries no graded answers that {} all gave; calibrate on your own with `mixgate calibrate`, leave out the `catalogue` of an expert, or use `tolerance`",
             model.version(),
-            calibration.experts.join(", ")
+            panel.join(", ")
         ));
-    }
-    let promise = calibration.solve(at_most, DELTA).map_err(|few| few.to_string())?;
-    let domains = model.domains().iter().map(|domain| calibration.domains.contains(domain)).collect();
-    Ok(UnderRoute { promise, experts: places, domains, gate })
+    };
+    let calibration = set.calibration(&names, large, model.domains()).unwrap_or_default();
+    let promised = calibration.solve(at_most, DELTA).map_err(|few| few.to_string())?;
+    Ok(UnderRoute { promised, source: calibration.source, experts: places, gate })
 }
 
 fn shipped_policy(tolerance: f64) -> written::Policy {

@@ -2,22 +2,22 @@
 //!
 //! The expert that would take a request is the cheapest of those whose chance is about the best; it does so where
 //! the router's wish for the fallback is under a threshold that an exact bound gave on graded prompts
-//! ([`router_model::promise`]). In a domain without such prompts nothing was promised, and the fallback answers.
+//! ([`router_model::promise`]), over all domains and in each that has prompts enough. In a domain without such prompts nothing was promised, and the fallback answers.
 
-use router_model::promise::{Promise, taker, wish};
+use router_model::promise::{Promised, taker, wish};
 
 use super::{Candidate, Choice, Evidence, Gate, Policy, Steady, with_fallback_first};
 use crate::record::Reason;
 
-/// The policy: a threshold and for whom it was found.
+/// The policy: thresholds and for whom they were found.
 #[derive(Debug, Clone)]
 pub struct UnderRoute {
-    /// The threshold and what it promises.
-    pub promise: Promise,
+    /// The thresholds and what they promise.
+    pub promised: Promised,
+    /// Where the graded prompts came from.
+    pub source: String,
     /// Positions of the experts, cheapest first.
     pub experts: Vec<usize>,
-    /// Per label, whether the promise holds there.
-    pub domains: Vec<bool>,
     /// When the fallback leads.
     pub gate: Gate,
 }
@@ -33,13 +33,13 @@ impl Policy for UnderRoute {
             Ok(evidence) => evidence,
             Err(reason) => return with_fallback_first(candidates, fallback, reason),
         };
-        if !self.domains.get(evidence.top).copied().unwrap_or(false) {
+        let Some(threshold) = self.threshold(evidence) else {
             return with_fallback_first(candidates, fallback, Reason::OutOfDistribution);
-        }
+        };
         let chance = |place: usize| candidates[place].chance.unwrap_or(0.0);
         let known = self.experts.iter().map(|&place| (place, chance(place)));
         let may = known.clone().filter(|(place, _)| candidates[*place].why_not.is_none());
-        let cheap_enough = |place: usize| wish(chance(fallback), chance(place)) < self.promise.threshold;
+        let cheap_enough = |place: usize| wish(chance(fallback), chance(place)) < threshold;
         let takes = |expert: Option<usize>| expert.filter(|&place| cheap_enough(place)).unwrap_or(fallback);
         let (meant, first) = (takes(taker(known)), takes(taker(may.clone())));
         if candidates[first].why_not.is_some() {
@@ -66,26 +66,53 @@ impl Policy for UnderRoute {
         if !matches!(choice.reason, Reason::Routed | Reason::Ineligible) {
             return None;
         }
+        let threshold = self.threshold(evidence?)?;
         let chance = |place: usize| candidates[place].chance.unwrap_or(0.0);
         let may = self.experts.iter().filter(|place| candidates[**place].why_not.is_none());
         let taker = taker(may.map(|&place| (place, chance(place))))?;
         let wish = wish(chance(fallback), chance(taker));
         let (from, to) =
             if choice.order.first() == Some(&fallback) { (0.0, Some(wish)) } else { (wish, None) };
-        Some(Steady { dial: "threshold", value: self.promise.threshold, from, to })
+        Some(Steady { dial: "threshold", value: threshold, from, to })
     }
 
     fn describe(&self) -> String {
-        let Promise { at_most, bound, threshold, graded, needing, served, .. } = self.promise;
-        format!(
-            "max_under_route {at_most}: threshold {threshold:.4}, bound {bound:.4} from {graded} graded prompts of which {needing} need the fallback; there {:.0} % went to experts",
+        let Promised { whole, own, served, .. } = &self.promised;
+        let mut told = format!(
+            "max_under_route {}: threshold {:.4}, bound {:.4} from {} graded prompts of {}, of which {} need the fallback; there {:.0} % went to experts",
+            whole.at_most,
+            whole.threshold,
+            whole.bound,
+            whole.graded,
+            self.source,
+            whole.needing,
             served * 100.0
-        )
+        );
+        let kept = own.iter().filter(|own| own.promise.is_ok()).map(|own| own.name.as_str());
+        let kept: Vec<&str> = kept.collect();
+        if !kept.is_empty() {
+            told += &format!("; holds in each of {} by itself", kept.join(", "));
+        }
+        let none: Vec<&str> =
+            own.iter().filter(|own| own.promise.is_err()).map(|own| own.name.as_str()).collect();
+        if !none.is_empty() {
+            told += &format!("; the fallback answers {}, where it cannot be kept", none.join(", "));
+        }
+        told
+    }
+}
+
+impl UnderRoute {
+    /// The wish from which on the fallback answers; `None` where nothing was promised.
+    fn threshold(&self, evidence: Evidence<'_>) -> Option<f32> {
+        self.promised.thresholds.get(evidence.top).copied().flatten()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use router_model::promise::Promise;
+
     use super::*;
     use crate::constraint::WhyNot;
     use crate::price::MicroUsd;
@@ -106,7 +133,7 @@ mod tests {
                 why_not: shut.contains(&place).then_some(WhyNot::NotAllowed),
             })
             .collect();
-        let promise = Promise {
+        let whole = Promise {
             at_most: 0.05,
             delta: 0.1,
             threshold: 0.2,
@@ -115,10 +142,11 @@ mod tests {
             graded: 1000,
             served: 0.3,
         };
+        let thresholds = vec![Some(0.2), None];
         let policy = UnderRoute {
-            promise,
+            promised: Promised { whole, own: Vec::new(), thresholds, served: 0.3 },
+            source: "made".into(),
             experts: vec![0, 1],
-            domains: vec![true, false],
             gate: Gate { min_confidence: 0.4, max_ood: 0.99 },
         };
         let evidence = Evidence { domains: &[0.5, 0.5], top, confidence: 0.5, ood };

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::stats::{mean, shuffle};
-use crate::promise::{Sample, solve};
+use crate::promise::{Calibration, DOMAIN_ROWS, Sample};
 use crate::random::Random;
 
 /// Splits that a promise is tried on.
@@ -22,25 +22,39 @@ pub struct Kept {
     pub broken_by_tuning: f64,
     /// Mean share of prompts that go to experts.
     pub served: f64,
+    /// Promises of single domains that were made, over all splits.
+    pub own: usize,
+    /// Of these, the share that the other half broke.
+    pub own_broken: f64,
 }
 
-/// Tries «at most `at_most`» with confidence `1 − delta` on halves of `samples`.
+/// Tries «at most `at_most`» with confidence `1 − delta` on halves of `samples`: over all of them, and in each
+/// domain that has samples enough.
 pub fn judge(samples: &[Sample], at_most: f64, delta: f64) -> Kept {
     let mut random = Random::new(4);
     let mut order: Vec<Sample> = samples.to_vec();
     let (mut broken, mut tuned_broken, mut served) = (Vec::new(), Vec::new(), Vec::new());
+    let mut own_broken = Vec::new();
     for _ in 0..SPLITS {
         shuffle(&mut order, &mut random);
         let (tuning, judging) = order.split_at(order.len() / 2);
-        let missed = |threshold: f32| {
-            let needs = judging.iter().filter(|sample| sample.needs_large);
-            mean(needs.map(|sample| f64::from(u8::from(sample.wish < threshold))))
+        let breaks = |samples: &mut dyn Iterator<Item = &Sample>, goes: &dyn Fn(&Sample) -> bool| {
+            let needs = samples.filter(|sample| sample.needs_large);
+            f64::from(u8::from(mean(needs.map(|sample| f64::from(u8::from(goes(sample))))) > at_most))
         };
-        if let Ok(promise) = solve(tuning, at_most, delta) {
-            broken.push(f64::from(u8::from(missed(promise.threshold) > at_most)));
-            served.push(mean(judging.iter().map(|s| f64::from(u8::from(s.wish < promise.threshold)))));
+        if let Ok(promised) = calibration(tuning).solve(at_most, delta) {
+            let from = |domain: usize| promised.thresholds.get(domain).copied().flatten();
+            let goes = |sample: &Sample| from(sample.domain).is_some_and(|from| sample.wish < from);
+            broken.push(breaks(&mut judging.iter(), &goes));
+            served.push(mean(judging.iter().map(|sample| f64::from(u8::from(goes(sample))))));
+            own_broken.extend(
+                promised.own.iter().map(|own| {
+                    breaks(&mut judging.iter().filter(|sample| sample.domain == own.domain), &goes)
+                }),
+            );
         }
-        tuned_broken.push(f64::from(u8::from(missed(just_right(tuning, at_most)) > at_most)));
+        let tuned = just_right(tuning, at_most);
+        tuned_broken.push(breaks(&mut judging.iter(), &|sample| sample.wish < tuned));
     }
     Kept {
         at_most,
@@ -48,6 +62,21 @@ pub fn judge(samples: &[Sample], at_most: f64, delta: f64) -> Kept {
         broken: mean(broken.into_iter()),
         broken_by_tuning: mean(tuned_broken.into_iter()),
         served: mean(served.into_iter()),
+        own: own_broken.len(),
+        own_broken: mean(own_broken.into_iter()),
+    }
+}
+
+/// The samples in domains that have enough of them.
+fn calibration(samples: &[Sample]) -> Calibration {
+    let domains = samples.iter().map(|sample| sample.domain + 1).max().unwrap_or_default();
+    let mut sizes = vec![0; domains];
+    samples.iter().for_each(|sample| sizes[sample.domain] += 1);
+    let name = |(domain, &size): (usize, &usize)| (size >= DOMAIN_ROWS).then(|| domain.to_string());
+    Calibration {
+        source: String::new(),
+        domains: sizes.iter().enumerate().map(name).collect(),
+        samples: samples.iter().filter(|sample| sizes[sample.domain] >= DOMAIN_ROWS).copied().collect(),
     }
 }
 

@@ -3,20 +3,19 @@
 
 use std::collections::BTreeSet;
 
+use super::Design;
+use super::answers::{self, Asked};
 use super::known::{self, entry};
-use super::{Design, Fitted};
-use crate::card::{Known, PromiseCard};
+use crate::answers::OWN;
+use crate::card::Known;
 use crate::encode::fnv;
 use crate::eval::calibration;
 use crate::heads::Heads;
-use crate::outcomes::Outcome;
-use crate::promise::{Calibration, Sample, taker};
+use crate::outcomes::{CHARS_PER_TOKEN, Outcome};
 use crate::{RouterModel, Scratch};
 
 /// Graded answers of a model that calibration needs.
 pub const LEAST_ROWS: usize = 100;
-/// Graded prompts that a domain needs for a promise to hold in it.
-const DOMAIN_ROWS: usize = 50;
 
 /// By how much a mean squared error must be larger to be worse.
 const MARGIN: f64 = 0.002;
@@ -73,29 +72,26 @@ pub fn calibrate(
 ) -> Result<Calibrated, String> {
     let names: Vec<&String> = experts.iter().chain(fallback).collect();
     let design = Design::new(model, outcomes.iter().map(|row| row.prompt.as_str()));
-    let mut fitted: Vec<(Vec<usize>, Fitted)> = Vec::new();
-    let mut reports = Vec::new();
+    let (mut heads, mut asked, mut reports) = (Vec::new(), Vec::new(), Vec::new());
     for name in &names {
         let (picks, targets) = known::graded(outcomes, name);
         if picks.len() < LEAST_ROWS {
             return Err(format!("{name}: {} graded answers, where {LEAST_ROWS} are needed", picks.len()));
         }
         let fit = design.fit(name, &picks, &targets);
-        reports.push(report(model, outcomes, &picks, &targets, &fit));
-        fitted.push((picks, fit));
+        let known = verbose(model, outcomes, entry(name, outcomes, &picks, &targets, &fit.unseen));
+        reports.push(report(model, outcomes, &picks, &targets, &fit.unseen, known));
+        heads.push(fit.head);
+        asked.push(Asked { name, picks, unseen: fit.unseen });
     }
-    let heads: Vec<_> = fitted.iter().map(|(_, fit)| fit.head.clone()).collect();
     let mut model = model.clone();
     model.heads = model.heads.merged(&Heads::pack(&heads));
     let new = |known: &Known| reports.iter().any(|report| report.known.name == known.name);
     model.card.known.retain(|known| !new(known));
     model.card.known.extend(reports.iter().map(|report| report.known.clone()));
-    if let Some(fallback) = fallback {
-        let calibration = promise(&model, outcomes, experts, fallback, &fitted);
-        let of = Calibration { samples: Vec::new(), ..calibration.clone() };
-        model.card.promise = Some(PromiseCard { of, samples: calibration.samples.len() });
-        model.calibration = Some(calibration);
-    }
+    // what older sets say of these models, other heads said
+    model.answers.iter_mut().for_each(|set| set.forget(|model| names.contains(&model)));
+    model.carry(answers::set(&model, OWN, outcomes, (0..outcomes.len()).collect(), &asked, usize::MAX));
     model.card.version = model.fingerprint();
     Ok(Calibrated { model, reports })
 }
@@ -108,24 +104,25 @@ fn report(
     outcomes: &[Outcome],
     picks: &[usize],
     targets: &[f32],
-    fit: &Fitted,
+    unseen: &[f32],
+    known: Known,
 ) -> Report {
     let truth = |pick: usize| targets[pick];
     let mean = picks.iter().map(|&pick| truth(pick)).sum::<f32>() / picks.len().max(1) as f32;
     let brier = |said: &mut dyn Iterator<Item = (usize, f32)>| {
         calibration::judge(said.map(|(pick, chance)| (chance, truth(pick)))).brier
     };
-    let unseen = || picks.iter().copied().zip(fit.unseen.iter().copied());
+    let unseen = || picks.iter().copied().zip(unseen.iter().copied());
     let learned: Vec<u32> = picks.iter().map(|&pick| prompt_hash(&outcomes[pick].prompt)).collect();
     Report {
         error: brier(&mut unseen()),
         error_of_mean: brier(&mut picks.iter().map(|&pick| (pick, mean))),
-        against_before: before(model, outcomes, &fit.head.name).and_then(|old| {
+        against_before: before(model, outcomes, &known.name).and_then(|old| {
             let new: Vec<(usize, f32)> = unseen().filter(|(pick, _)| old(*pick).is_some()).collect();
             let old = new.iter().filter_map(|(pick, _)| Some((*pick, old(*pick)?)));
             (new.len() >= COMPARED).then(|| [brier(&mut new.iter().copied()), brier(&mut old.clone())])
         }),
-        known: Known { learned, ..entry(&fit.head.name, outcomes, picks, targets, fit) },
+        known: Known { learned, ..known },
     }
 }
 
@@ -150,43 +147,23 @@ fn before<'a>(
     })
 }
 
-fn prompt_hash(prompt: &str) -> u32 {
-    fnv(prompt.bytes()) as u32
+/// The same with how long its answers were beside what was expected of each prompt, where enough have a length.
+fn verbose(model: &RouterModel, outcomes: &[Outcome], known: Known) -> Known {
+    let mut scratch = Scratch::default();
+    let lengths = outcomes.iter().filter_map(|row| {
+        let chars = row.out_chars.get(&known.name).filter(|chars| **chars > 0.0)?;
+        let expected = model.score(&row.prompt, &mut scratch).output_tokens()?;
+        Some((chars / CHARS_PER_TOKEN, f64::from(expected)))
+    });
+    let (count, tokens, expected) = lengths.fold((0, 0.0, 0.0), |(count, tokens, expected), length| {
+        (count + 1, tokens + length.0, expected + length.1)
+    });
+    let verbosity = (count >= LEAST_ROWS).then(|| (tokens / expected) as f32);
+    Known { verbosity: verbosity.or(known.verbosity), ..known }
 }
 
-/// The graded prompts as promises see them, each judged by heads that did not see it.
-fn promise(
-    model: &RouterModel,
-    outcomes: &[Outcome],
-    experts: &[String],
-    fallback: &str,
-    fitted: &[(Vec<usize>, Fitted)],
-) -> Calibration {
-    let mut scratch = Scratch::default();
-    let mut rows = Vec::new();
-    let mut sizes = vec![0; model.domains().len()];
-    for (row, outcome) in outcomes.iter().enumerate() {
-        let said = fitted.iter().map(|(picks, fit)| Some(fit.unseen[picks.binary_search(&row).ok()?]));
-        let Some(chances) = said.collect::<Option<Vec<f32>>>() else { continue };
-        let Some((large, small)) = chances.split_last() else { continue };
-        let Some(taker) = taker(small.iter().copied().enumerate()) else { continue };
-        let domain = model.score(&outcome.prompt, &mut scratch).top().0;
-        sizes[domain] += 1;
-        let graded = |name: &str| outcome.models.get(name).copied().unwrap_or_default();
-        let needs_large = graded(fallback) >= 0.5 && graded(&experts[taker]) < 0.5;
-        rows.push((domain, Sample { wish: crate::promise::wish(*large, small[taker]), needs_large }));
-    }
-    let domains = model.domains().iter().zip(&sizes).filter(|(_, size)| **size >= DOMAIN_ROWS);
-    Calibration {
-        fallback: fallback.to_owned(),
-        experts: experts.to_vec(),
-        domains: domains.map(|(domain, _)| domain.clone()).collect(),
-        samples: rows
-            .into_iter()
-            .filter(|(at, _)| sizes[*at] >= DOMAIN_ROWS)
-            .map(|(_, sample)| sample)
-            .collect(),
-    }
+fn prompt_hash(prompt: &str) -> u32 {
+    fnv(prompt.bytes()) as u32
 }
 
 #[cfg(test)]
@@ -228,9 +205,9 @@ mod tests {
         };
         let (sum, poem) = (chance("add 3 and 9 and then 4"), chance("write a poem of 3 cats in a garden"));
         assert!(sum < 0.3 && poem > 0.7, "{sum} {poem}");
-        let calibration = again.calibration().unwrap();
-        assert_eq!((calibration.experts.len(), calibration.fallback.as_str()), (1, "large"));
-        let promise = calibration.solve(0.1, 0.1).unwrap();
+        let set = crate::answers::set_of(again.answers(), &["small", "large"]).unwrap();
+        assert_eq!((set.source.as_str(), set.len()), (OWN, 400));
+        let promise = set.calibration(&["small"], "large", again.domains()).unwrap().solve(0.1, 0.1).unwrap();
         assert!(promise.served > 0.4 && promise.served < 0.6, "{promise:?}");
     }
 

@@ -174,11 +174,13 @@ impl Judged {
 
     /// The rows as samples of a promise: the wish is the chance that the first answers well and the second does
     /// not, were both independent.
-    pub fn samples(&self, rows: &[Outcome]) -> Vec<Sample> {
+    pub fn samples(&self, model: &RouterModel, rows: &[Outcome]) -> Vec<Sample> {
         let [strong, weak] = &self.names[..] else { return Vec::new() };
+        let mut scratch = Scratch::default();
         let sample = |said: &Said| {
             let (models, chances) = (&rows[said.row].models, &said.chances);
             Sample {
+                domain: model.score(&rows[said.row].prompt, &mut scratch).top().0,
                 wish: wish(chances[0], chances[1]),
                 needs_large: models[strong] >= 0.5 && models[weak] < 0.5,
             }

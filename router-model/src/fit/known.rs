@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Design, Fitted, correlation, spread};
+use super::answers::{self, Asked};
+use super::{Design, Fitted, correlation, length, spread};
 use crate::RouterModel;
+use crate::answers::AnswerSet;
 use crate::card::{DomainQuality, Known};
 use crate::eval::calibration;
 use crate::heads::Heads;
@@ -18,27 +20,50 @@ const DOMAIN_ROWS: usize = 20;
 /// Imagined answers at the model's overall mean that each domain's mean is drawn towards.
 const SHRINKAGE: f64 = 10.0;
 
-/// Heads and catalogue of the models in `outcomes`, and the weights of difficulty, `(SURFACE)`, with their offset.
-pub fn known(
+/// Graded prompts of one source that a model carries at most.
+const CARRIED: usize = 2000;
+
+/// What graded answers teach of all models in them.
+pub(crate) struct Knowledge {
+    pub(crate) heads: Heads,
+    pub(crate) known: Vec<Known>,
+    /// Weights of difficulty, `(SURFACE)`, with their offset.
+    pub(crate) difficulty: (Vec<f32>, f32),
+    pub(crate) length: Option<length::Learned>,
+    /// One per source.
+    pub(crate) answers: Vec<AnswerSet>,
+}
+
+/// Learns from `outcomes`.
+pub(crate) fn known(
     model: &RouterModel,
     outcomes: &[Outcome],
     progress: &mut dyn FnMut(usize, usize),
-) -> (Heads, Vec<Known>, (Vec<f32>, f32)) {
+) -> Knowledge {
     let design = Design::new(model, outcomes.iter().map(|row| row.prompt.as_str()));
     let mut names = BTreeMap::<&str, usize>::new();
     for name in outcomes.iter().flat_map(|row| row.models.keys()) {
         *names.entry(name).or_default() += 1;
     }
     names.retain(|_, rows| *rows >= HEAD_ROWS);
-    let (mut heads, mut catalogue) = (Vec::new(), Vec::new());
+    let length = length::learn(&design, outcomes);
+    let (mut heads, mut known, mut asked) = (Vec::new(), Vec::new(), Vec::new());
     for (done, name) in names.keys().enumerate() {
         let (picks, targets) = graded(outcomes, name);
-        let fitted = design.fit(name, &picks, &targets);
-        catalogue.push(entry(name, outcomes, &picks, &targets, &fitted));
-        heads.push(fitted.head);
+        let Fitted { head, unseen } = design.fit(name, &picks, &targets);
+        let verbosity = length.as_ref().and_then(|length| length.verbosity.get(*name)).copied();
+        known.push(Known { verbosity, ..entry(name, outcomes, &picks, &targets, &unseen) });
+        heads.push(head);
+        asked.push(Asked { name, picks, unseen });
         progress(done + 1, names.len());
     }
-    (Heads::pack(&heads), catalogue, difficulty(&design, outcomes))
+    Knowledge {
+        heads: Heads::pack(&heads),
+        known,
+        difficulty: difficulty(&design, outcomes),
+        length,
+        answers: answers::sets(model, outcomes, &asked, CARRIED),
+    }
 }
 
 /// The rows that have a score of a model, and the scores by row (0 where there is none).
@@ -53,9 +78,9 @@ pub(super) fn entry(
     outcomes: &[Outcome],
     picks: &[usize],
     targets: &[f32],
-    fitted: &Fitted,
+    unseen: &[f32],
 ) -> Known {
-    let said = fitted.unseen.iter().copied().zip(picks.iter().map(|&pick| targets[pick]));
+    let said = unseen.iter().copied().zip(picks.iter().map(|&pick| targets[pick]));
     let calibration = calibration::judge(said);
     let mut sources: Vec<&str> =
         picks.iter().filter_map(|&pick| outcomes[pick].source.split('/').next()).collect();
@@ -69,6 +94,7 @@ pub(super) fn entry(
         ece_floor: calibration.floor as f32,
         domains: qualities(outcomes, picks, targets),
         sources: sources.into_iter().map(str::to_owned).collect(),
+        verbosity: None,
         learned: Vec::new(),
     }
 }

@@ -6,10 +6,12 @@
 //! regressions did not see. One fit over all features at once did worse: the kinds drown each
 //! other. A thousand rows take about a second.
 
+mod answers;
 mod calibrate;
 mod judge;
 mod known;
-mod ridge;
+pub(crate) mod length;
+pub(crate) mod ridge;
 
 use crate::encode::{KINDS, fnv};
 use crate::heads::{GRAM_BITS, Head, bucket, gram_factor, logistic};
@@ -22,7 +24,8 @@ use ridge::{Dense, Line, Sparse};
 
 pub use calibrate::{Calibrated, LEAST_ROWS, Report, calibrate};
 pub use judge::{How, Judged, judge};
-pub use known::{HEAD_ROWS, graded, known, qualities};
+pub(crate) use known::known;
+pub use known::{HEAD_ROWS, graded, qualities};
 
 /// Penalties that are tried for dense features and for hashed ones, of rows of mean square 1.
 const DENSE_PENALTIES: [f64; 4] = [4.0, 12.0, 40.0, 130.0];
@@ -205,23 +208,25 @@ impl Design {
     /// What each kind of feature predicts of each pick, fitted on the other folds, under the penalty that does
     /// best so; and these penalties.
     fn cross_fit(&self, picks: &[usize], targets: &[f32]) -> ([Vec<f32>; 3], [f64; 3]) {
-        let dense = |rows: &Dense| {
-            let fits = |seen: &[usize]| {
-                let sums = rows.sums(seen, targets);
-                DENSE_PENALTIES.map(|penalty| sums.fit(penalty)).to_vec()
-            };
-            self.best_unseen(picks, targets, &DENSE_PENALTIES, &fits, &|pick, fit| rows.predict(pick, fit))
-        };
         let fits =
             |seen: &[usize]| GRAM_PENALTIES.map(|penalty| self.grams.fit(seen, targets, penalty)).to_vec();
         let predict = |pick: usize, fit: &Line| self.grams.predict(pick, fit);
         let found = [
-            dense(&self.surface),
-            dense(&self.words),
+            self.dense_unseen(&self.surface, picks, targets),
+            self.dense_unseen(&self.words, picks, targets),
             self.best_unseen(picks, targets, &GRAM_PENALTIES, &fits, &predict),
         ];
         let penalties = found.each_ref().map(|(_, penalty)| *penalty);
         (found.map(|(part, _)| part), penalties)
+    }
+
+    /// As [`Design::best_unseen`], of dense features.
+    fn dense_unseen(&self, rows: &Dense, picks: &[usize], targets: &[f32]) -> (Vec<f32>, f64) {
+        let fits = |seen: &[usize]| {
+            let sums = rows.sums(seen, targets);
+            DENSE_PENALTIES.map(|penalty| sums.fit(penalty)).to_vec()
+        };
+        self.best_unseen(picks, targets, &DENSE_PENALTIES, &fits, &|pick, fit| rows.predict(pick, fit))
     }
 
     /// Predictions of each pick by `fits` on the other folds, of the penalty with the least squared error.

@@ -79,7 +79,7 @@ impl Sums {
 }
 
 /// Replaces the lower half of a positive definite matrix by its Cholesky factor.
-fn cholesky(matrix: &mut [f64], width: usize) {
+pub(crate) fn cholesky(matrix: &mut [f64], width: usize) {
     for column in 0..width {
         for row in column..width {
             let (a, b) = (&matrix[row * width..][..column], &matrix[column * width..][..column]);
@@ -92,7 +92,7 @@ fn cholesky(matrix: &mut [f64], width: usize) {
 }
 
 /// Solves `L Lᵀ x = right` in place.
-fn solve(factor: &[f64], width: usize, right: &mut [f64]) {
+pub(crate) fn solve(factor: &[f64], width: usize, right: &mut [f64]) {
     for row in 0..width {
         let dot: f64 = factor[row * width..][..row].iter().zip(&*right).map(|(l, x)| l * x).sum();
         right[row] = (right[row] - dot) / factor[row * width + row];

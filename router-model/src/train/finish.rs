@@ -1,17 +1,18 @@
-//! From a trained network to a model: bytes for the tables, the set of what was seen, the temperature,
-//! the ranks of novelty and the card.
+//! From a trained network to a model: bytes for the tables, the set of what was seen, the temperature, the unit of
+//! «none of the domains», the ranks of novelty and the card.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::Result;
 
-use super::{Progress, Recipe, TrainError, Trainer};
+use super::{Progress, Recipe, TrainError, Trainer, none};
 use crate::card::{Card, DevFigures, Source};
 use crate::data::Row;
 use crate::encode::{Encoding, FEATURE_VERSION};
 use crate::eval;
 use crate::fit::known;
 use crate::heads::Heads;
+use crate::length::Length;
 use crate::lexicon::Lexicon;
 use crate::outcomes::Outcome;
 use crate::scores::softmax;
@@ -33,11 +34,23 @@ pub(super) fn finish(
     progress: &mut dyn FnMut(Progress),
 ) -> std::result::Result<RouterModel, TrainError> {
     let weights = weights(recipe, trainer, rows)?;
-    let mut model =
-        RouterModel { card: card(recipe, labels, rows), weights, heads: Heads::default(), calibration: None };
-    calibrate(&mut model, dev);
+    let mut model = RouterModel {
+        card: card(recipe, labels, rows),
+        weights,
+        heads: Heads::default(),
+        answers: Vec::new(),
+        length: Length::default(),
+    };
+    model.card.temperature = fit_temperature(&model, dev);
+    none::learn(&mut model, rows, recipe.seed);
+    model.card.novelty = novelty_ranks(&model, dev);
     let known = known(&model, outcomes, &mut |done, of| progress(Progress::Heads { done, of }));
-    (model.heads, model.card.known, (model.weights.difficulty, model.card.difficulty_offset)) = known;
+    (model.weights.difficulty, model.card.difficulty_offset) = known.difficulty;
+    (model.heads, model.card.known) = (known.heads, known.known);
+    if let Some(learned) = known.length {
+        (model.length, model.card.length) = (learned.length, Some(learned.card));
+    }
+    known.answers.into_iter().for_each(|set| model.carry(set));
     model.card.version = model.fingerprint();
     let report = eval::evaluate(&model, dev);
     model.card.dev =
@@ -61,6 +74,8 @@ fn weights(recipe: &Recipe, trainer: &Trainer<'_>, rows: &[Row]) -> Result<Weigh
         trunk_bias: numbers(1)?,
         head: numbers(2)?,
         head_bias: numbers(3)?,
+        none: vec![0.0; recipe.shape.hidden + ood::STRANGENESS],
+        none_bias: 0.0,
         difficulty: vec![0.0; SURFACE],
         seen: seen(recipe, &trainer.words.lexicon, rows),
     })
@@ -96,7 +111,8 @@ fn card(recipe: &Recipe, labels: Vec<String>, rows: &[Row]) -> Card {
         novelty: Vec::new(),
         difficulty_offset: 0.0,
         known: Vec::new(),
-        promise: None,
+        answers: Vec::new(),
+        length: None,
         dev: DevFigures::default(),
         files: recipe.files.clone(),
         sources: sources(rows),
@@ -123,8 +139,8 @@ fn sources(rows: &[Row]) -> Vec<Source> {
     sources.into_iter().map(source).collect()
 }
 
-/// Fits the temperature and the ranks of novelty to the tuning rows.
-fn calibrate(model: &mut RouterModel, dev: &[Row]) {
+/// The temperature that fits the tuning rows.
+fn fit_temperature(model: &RouterModel, dev: &[Row]) -> f32 {
     let mut scratch = Scratch::default();
     let mut samples = Vec::new();
     for row in dev {
@@ -135,18 +151,23 @@ fn calibrate(model: &mut RouterModel, dev: &[Row]) {
             samples.push((buffers.logits.clone(), label));
         }
     }
-    model.card.temperature = temperature(&samples);
+    temperature(&samples)
+}
+
+/// Novelty of the tuning rows at evenly spaced ranks.
+fn novelty_ranks(model: &RouterModel, dev: &[Row]) -> Vec<f32> {
+    let mut scratch = Scratch::default();
     let mut novelties: Vec<f32> = dev.iter().map(|row| novelty(model, &row.prompt, &mut scratch)).collect();
     novelties.retain(|novelty| novelty.is_finite());
     novelties.sort_by(f32::total_cmp);
-    if let Some(last) = novelties.len().checked_sub(1) {
-        model.card.novelty = (0..RANKS).map(|rank| novelties[rank * last / (RANKS - 1)]).collect();
-    }
+    let Some(last) = novelties.len().checked_sub(1) else { return Vec::new() };
+    (0..RANKS).map(|rank| novelties[rank * last / (RANKS - 1)]).collect()
 }
 
 fn novelty(model: &RouterModel, text: &str, scratch: &mut Scratch) -> f32 {
     let scores = model.score(text, scratch);
-    ood::novelty(&scratch.encoding, &model.weights, scores.domains())
+    let strangeness = ood::strangeness(&scratch.encoding, &model.weights, scores.domains());
+    ood::novelty(&scratch.encoding, &strangeness, scores.none())
 }
 
 /// The temperature of the lowest mean log loss, by golden section between 1/4 and 4; 1 without samples.

@@ -137,7 +137,7 @@ pub(super) fn judge(model: &RouterModel, args: &Args) -> Result<Judgement, Exit>
         found.pair = Some(judge_pair(&rows, &judged, args, names));
         found.calibration.extend(chances(&judged, &rows));
         if judged.has_chances() {
-            let samples = judged.samples(&rows);
+            let samples = judged.samples(model, &rows);
             found.promises = PROMISES.map(|at_most| promise::judge(&samples, at_most, DELTA)).into();
         }
     }
@@ -366,14 +366,21 @@ fn promises(kept: &[Kept]) -> Table {
         "then broken",
         "broken when only tuned",
         "served by experts",
+        "in a domain alone",
+        "then broken",
     ]);
+    let share = |of: usize, share: f64| {
+        if of == 0 { "–".to_owned() } else { format!("{:.1} %", share * 100.0) }
+    };
     for kept in kept {
         table.add_row([
             format!("{:.0} %", kept.at_most * 100.0),
             format!("{} of {}", kept.promised, promise::SPLITS),
-            if kept.promised == 0 { "–".to_owned() } else { format!("{:.1} %", kept.broken * 100.0) },
+            share(kept.promised, kept.broken),
             format!("{:.1} %", kept.broken_by_tuning * 100.0),
-            if kept.promised == 0 { "–".to_owned() } else { format!("{:.1} %", kept.served * 100.0) },
+            share(kept.promised, kept.served),
+            kept.own.to_string(),
+            share(kept.own, kept.own_broken),
         ]);
     }
     table

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use router_model::RouterModel;
 use router_model::fit::LEAST_ROWS;
-use router_model::outcomes::Outcome;
+use router_model::outcomes::{CHARS_PER_TOKEN, Outcome};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -29,6 +29,13 @@ struct Record {
     attempts: Vec<Attempt>,
     #[serde(default)]
     score: Option<f32>,
+    #[serde(default)]
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    output: f64,
 }
 
 #[derive(Deserialize)]
@@ -95,8 +102,15 @@ fn outcome(record: Record, scores: &HashMap<String, f32>, tally: &mut Tally) -> 
         tally.without_text += 1;
         return None;
     };
-    let models = BTreeMap::from([(served, score)]);
-    Some(Outcome { prompt, domain: record.domain, source: "log".into(), models, ..Outcome::default() })
+    let chars = record.usage.map(|usage| (served.clone(), usage.output * CHARS_PER_TOKEN));
+    Some(Outcome {
+        prompt,
+        domain: record.domain,
+        source: "log".into(),
+        models: BTreeMap::from([(served, score)]),
+        out_chars: chars.into_iter().collect(),
+        ..Outcome::default()
+    })
 }
 
 /// Experts with graded answers enough, by name.

@@ -1,0 +1,234 @@
+//! Where a policy stands: what it does on the graded prompts that the router model carries, before it sees traffic.
+//!
+//! The very policy decides, with the chances that were said of each prompt by heads that had not seen it; what the
+//! chosen model answered is on record. Of the domains only the likeliest is: where figures of `quality` are written,
+//! they count as if it were certain.
+
+use std::fmt;
+
+use router_model::answers::AnswerSet;
+use router_model::promise::{taker, upper_bound};
+
+use super::{Candidate, Evidence, Named};
+use crate::classify::Classifier;
+use crate::constraint::WhyNot;
+use crate::expert::Expert;
+use crate::price::MicroUsd;
+use crate::usage::Usage;
+
+/// A request that prices are compared by, tokens.
+pub const USUAL: Usage = Usage { input: 250, cached_input: 0, output: 250, reasoning: 0 };
+
+/// What a policy does on graded prompts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// Where the prompts came from.
+    pub source: String,
+    /// How many.
+    pub prompts: usize,
+    /// Names of the experts that were asked and may be chosen.
+    pub experts: Vec<String>,
+    /// Names of those that were not asked, so that nothing is known of them here.
+    pub left_out: Vec<String>,
+    /// Share that goes to an expert.
+    pub served: f64,
+    /// Share of good answers.
+    pub quality: f64,
+    /// The same of always the fallback.
+    pub of_fallback: f64,
+    /// Half of the 95 % interval of the difference between the two.
+    pub margin: f64,
+    /// Prompts that need the fallback: it answers well, and the expert that takes it, or would, does not.
+    pub needing: usize,
+    /// Share of these that go to an expert, and its upper 90 % bound (Clopper–Pearson).
+    pub under_route: [f64; 2],
+    /// Cost as a share of always the fallback's, each request as long as [`USUAL`]; `None`: someone has no price.
+    pub cost: Option<f64>,
+}
+
+/// The chance that the bound is too low.
+const DELTA: f64 = 0.10;
+
+/// What a usual request costs; unpriced ones are dearest.
+pub fn usual_cost(expert: &Expert) -> MicroUsd {
+    expert.price.map_or(MicroUsd(i64::MAX), |price| price.cost(&USUAL))
+}
+
+/// Measures a policy; `None` where the router model carries no answers of the fallback and an expert.
+pub fn measure(
+    policy: &Named,
+    experts: &[Expert],
+    fallback: usize,
+    model: &dyn Classifier,
+) -> Option<Measured> {
+    let (set, places) = best_set(policy, experts, fallback, model)?;
+    let columns: Vec<usize> = places.iter().map(|(_, column)| *column).collect();
+    let at = |expert: usize| places.iter().position(|(place, _)| *place == expert);
+    let large = at(fallback)?;
+    let mut cheapest_first: Vec<usize> = (0..places.len()).filter(|&at| at != large).collect();
+    cheapest_first.sort_by_key(|&at| usual_cost(&experts[places[at].0]));
+    let heads = experts.iter().filter_map(|expert| expert.head).max()? + 1;
+    let mut tally = Tally::default();
+    for (prompt, answers) in set.answered(&columns) {
+        let mut chances = vec![0.0; heads];
+        for ((place, _), (chance, _)) in places.iter().zip(&answers) {
+            if let Some(head) = experts[*place].head {
+                chances[head] = *chance;
+            }
+        }
+        let mut domains = vec![0.0; model.domains().len()];
+        domains[prompt.domain] = 1.0;
+        let candidate = |expert| candidate(expert, &domains, &chances, at(expert.index).is_none());
+        let candidates: Vec<Candidate<'_>> = experts.iter().map(candidate).collect();
+        let evidence = Evidence {
+            domains: &domains,
+            top: prompt.domain,
+            confidence: prompt.confidence,
+            ood: prompt.ood,
+        };
+        let choice = policy.policy.choose(&candidates, Some(evidence), fallback);
+        let chosen = choice.order.first().and_then(|&chosen| at(chosen)).unwrap_or(large);
+        let would = taker(cheapest_first.iter().map(|&at| (at, answers[at].0))).unwrap_or(large);
+        let stake = if chosen == large { would } else { chosen };
+        let good = [chosen, stake, large].map(|at| answers[at].1);
+        let costs = [chosen, large].map(|at| usual_cost(&experts[places[at].0]));
+        tally.count(good, chosen != large, costs);
+    }
+    let asked = |expert: &&Expert| at(expert.index).is_some();
+    let names = |experts: &mut dyn Iterator<Item = &Expert>| -> Vec<String> {
+        experts.filter(|expert| expert.index != fallback).map(|expert| expert.name.to_string()).collect()
+    };
+    Some(Measured {
+        source: set.source.clone(),
+        experts: names(&mut experts.iter().filter(asked)),
+        left_out: names(&mut experts.iter().filter(|expert| !asked(expert) && may(policy, expert))),
+        ..tally.told()
+    })
+}
+
+/// Whether a policy would let an expert answer.
+fn may(policy: &Named, expert: &Expert) -> bool {
+    has_all(expert, &policy.require)
+}
+
+/// Whether an expert has all of these governance tags.
+pub(super) fn has_all(expert: &Expert, tags: &[String]) -> bool {
+    tags.iter().all(|tag| expert.tags.contains(tag))
+}
+
+/// The set that knows most of the experts, of equals the user's own or the largest; and the expert and the column of
+/// each.
+fn best_set<'m>(
+    policy: &Named,
+    experts: &[Expert],
+    fallback: usize,
+    model: &'m dyn Classifier,
+) -> Option<(&'m AnswerSet, Vec<(usize, usize)>)> {
+    let column = |set: &AnswerSet, expert: &Expert| {
+        set.models.iter().position(|model| Some(model) == expert.catalogue.as_ref())
+    };
+    let places = |set: &'m AnswerSet| {
+        let may = experts.iter().filter(|expert| expert.index == fallback || may(policy, expert));
+        let places: Vec<(usize, usize)> =
+            may.filter_map(|expert| Some((expert.index, column(set, expert)?))).collect();
+        (set, places)
+    };
+    let known = model
+        .answers()
+        .iter()
+        .map(places)
+        .filter(|(_, places)| places.len() > 1 && places.iter().any(|(place, _)| *place == fallback));
+    known.max_by_key(|(set, places)| (places.len(), set.is_own(), set.len()))
+}
+
+fn candidate<'a>(expert: &'a Expert, domains: &[f32], chances: &[f32], unknown: bool) -> Candidate<'a> {
+    Candidate {
+        expert,
+        quality: expert.expected_quality(domains, chances),
+        chance: expert.head.map(|head| chances[head]),
+        cost: expert.price.map(|price| price.cost(&USUAL)),
+        why_not: unknown.then_some(WhyNot::NotAllowed),
+    }
+}
+
+/// Sums over prompts.
+#[derive(Default)]
+struct Tally {
+    prompts: f64,
+    served: f64,
+    good: f64,
+    large_good: f64,
+    /// Of the squares of the differences between the two.
+    squares: f64,
+    needing: usize,
+    missed: usize,
+    cost: i128,
+    large_cost: i128,
+}
+
+impl Tally {
+    /// Whether the chosen, the expert at stake and the fallback answered well; whether an expert was chosen; what the
+    /// chosen and the fallback cost.
+    fn count(&mut self, [good, stake, large]: [bool; 3], expert: bool, costs: [MicroUsd; 2]) {
+        let one = |yes: bool| f64::from(u8::from(yes));
+        self.prompts += 1.0;
+        self.served += one(expert);
+        self.good += one(good);
+        self.large_good += one(large);
+        self.squares += (one(good) - one(large)).powi(2);
+        let needs = large && !stake;
+        self.needing += usize::from(needs);
+        self.missed += usize::from(needs && expert);
+        self.cost = self.cost.saturating_add(i128::from(costs[0].0));
+        self.large_cost = self.large_cost.saturating_add(i128::from(costs[1].0));
+    }
+
+    fn told(&self) -> Measured {
+        let share = |sum: f64| sum / self.prompts.max(1.0);
+        let difference = share(self.good) - share(self.large_good);
+        let variance = share(self.squares) - difference * difference;
+        let priced = self.cost < i128::from(i64::MAX) && self.large_cost < i128::from(i64::MAX);
+        Measured {
+            source: String::new(),
+            prompts: self.prompts as usize,
+            experts: Vec::new(),
+            left_out: Vec::new(),
+            served: share(self.served),
+            quality: share(self.good),
+            of_fallback: share(self.large_good),
+            margin: 1.96 * (variance / self.prompts.max(1.0)).sqrt(),
+            needing: self.needing,
+            under_route: [
+                self.missed as f64 / self.needing.max(1) as f64,
+                upper_bound(self.missed, self.needing, DELTA),
+            ],
+            cost: (priced && self.large_cost > 0).then(|| self.cost as f64 / self.large_cost as f64),
+        }
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Measured { source, prompts, experts, left_out, served, quality, of_fallback, margin, .. } = self;
+        write!(
+            f,
+            "on {prompts} graded prompts of {source}: {:.0} % to {}; right {quality:.3}, the fallback alone {of_fallback:.3} ({:+.3} ± {margin:.3})",
+            served * 100.0,
+            experts.join(", "),
+            quality - of_fallback,
+        )?;
+        let [share, bound] = self.under_route.map(|share| share * 100.0);
+        write!(
+            f,
+            "; of {} that need the fallback {share:.1} % went elsewhere (at most {bound:.1} % in the long run)",
+            self.needing
+        )?;
+        if let Some(cost) = self.cost {
+            write!(f, "; {:.0} % of the fallback's cost", cost * 100.0)?;
+        }
+        if !left_out.is_empty() {
+            write!(f, "; nothing known there of {}", left_out.join(", "))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,190 @@
+//! Graded answers that a model carries: of each prompt what the network made of it and, per model that was asked,
+//! the chance that was said before the answer was seen, and whether the answer was good.
+//!
+//! From them any panel of known models can be judged and promised from ([`AnswerSet::calibration`]) without the
+//! prompts themselves. Sets do not mix: scores of different sources do not compare.
+
+use crate::promise::{Calibration, DOMAIN_ROWS, Sample, taker, wish};
+
+/// Numbers of a prompt in the file: its domain, the domain's chance and the out-of-distribution score.
+pub(crate) const PROMPT_BYTES: usize = 3;
+
+/// Graded answers of one source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnswerSet {
+    /// Where the prompts came from.
+    pub source: String,
+    /// The models that were asked.
+    pub models: Vec<String>,
+    pub(crate) prompts: Vec<Graded>,
+    /// `(prompts, models)`
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// What the network made of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Graded {
+    /// Position of the likeliest domain.
+    pub domain: usize,
+    /// Its chance, to 1/255.
+    pub confidence: f32,
+    /// The out-of-distribution score, to 1/255.
+    pub ood: f32,
+}
+
+/// One answer: a chance to 1/32766 and whether it was good, or nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cell(pub(crate) u16);
+
+const CHANCES: f32 = 32766.0;
+
+impl Cell {
+    /// A model that was not asked.
+    pub(crate) const ABSENT: Cell = Cell(u16::MAX);
+
+    /// The answer that had `chance` before it was seen.
+    pub(crate) fn new(chance: f32, good: bool) -> Cell {
+        Cell(((chance.clamp(0.0, 1.0) * CHANCES).round() as u16) << 1 | u16::from(good))
+    }
+
+    fn read(self) -> Option<(f32, bool)> {
+        (self != Cell::ABSENT).then(|| (f32::from(self.0 >> 1) / CHANCES, self.0 & 1 == 1))
+    }
+}
+
+impl AnswerSet {
+    /// Whether it is from a user's own calibration.
+    pub fn is_own(&self) -> bool {
+        self.source == OWN
+    }
+
+    /// How many prompts.
+    pub fn len(&self) -> usize {
+        self.prompts.len()
+    }
+
+    /// Whether there is no prompt.
+    pub fn is_empty(&self) -> bool {
+        self.prompts.is_empty()
+    }
+
+    /// Leaves out what it says of some models.
+    pub(crate) fn forget(&mut self, gone: impl Fn(&String) -> bool) {
+        let kept: Vec<usize> = (0..self.models.len()).filter(|&place| !gone(&self.models[place])).collect();
+        let rows = self.cells.chunks_exact(self.models.len().max(1));
+        self.cells = rows.flat_map(|row| kept.iter().map(|&place| row[place])).collect();
+        self.models = kept.into_iter().map(|place| self.models[place].clone()).collect();
+    }
+
+    /// Where `names` stand among the models; `None` when one does not.
+    pub fn places<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Option<Vec<usize>> {
+        let place = |name| self.models.iter().position(|model| model == name);
+        names.into_iter().map(place).collect()
+    }
+
+    /// The prompts that all models at `places` answered: of each what the network made of it, and per model the
+    /// chance that was said and whether the answer was good.
+    pub fn answered<'a>(
+        &'a self,
+        places: &'a [usize],
+    ) -> impl Iterator<Item = (Graded, Vec<(f32, bool)>)> + 'a {
+        let rows = self.cells.chunks_exact(self.models.len().max(1));
+        let row = |(prompt, cells): (&Graded, &[Cell])| {
+            let answers: Option<Vec<_>> = places.iter().map(|&place| cells[place].read()).collect();
+            Some((*prompt, answers?))
+        };
+        self.prompts.iter().zip(rows).filter_map(row)
+    }
+
+    /// The prompts as promises see them, for `experts`, cheapest first, and `fallback`, among domains of the names
+    /// `domains`; `None` where one of the models was not asked.
+    pub fn calibration(&self, experts: &[&str], fallback: &str, domains: &[String]) -> Option<Calibration> {
+        let places = self.places(experts.iter().copied().chain([fallback]))?;
+        let mut samples = Vec::new();
+        for (prompt, answers) in self.answered(&places) {
+            let Some(((large, large_good), small)) = answers.split_last() else { continue };
+            let Some(taker) = taker(small.iter().map(|answer| answer.0).enumerate()) else { continue };
+            let (chance, good) = small[taker];
+            let needs_large = *large_good && !good;
+            samples.push(Sample { domain: prompt.domain, wish: wish(*large, chance), needs_large });
+        }
+        let mut sizes = vec![0; domains.len()];
+        samples.iter().for_each(|sample| sizes[sample.domain] += 1);
+        samples.retain(|sample| sizes[sample.domain] >= DOMAIN_ROWS);
+        let names = domains.iter().zip(&sizes);
+        Some(Calibration {
+            source: self.source.clone(),
+            domains: names.map(|(name, size)| (*size >= DOMAIN_ROWS).then(|| name.clone())).collect(),
+            samples,
+        })
+    }
+}
+
+/// The source of the answers that a user's own calibration was given.
+pub const OWN: &str = "calibration";
+
+/// The set to judge a panel by: of those in which all of `names` were asked the user's own, else the one that has
+/// most prompts which all of them answered.
+pub fn set_of<'a>(sets: &'a [AnswerSet], names: &[&str]) -> Option<&'a AnswerSet> {
+    let known = sets.iter().filter_map(|set| Some((set, set.places(names.iter().copied())?)));
+    known.max_by_key(|(set, places)| (set.is_own(), set.answered(places).count())).map(|(set, _)| set)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_keeps_a_chance_and_a_grade() {
+        for (chance, good) in [(0.0, false), (1.0, true), (0.123, true), (0.77777, false)] {
+            let (said, was) = Cell::new(chance, good).read().unwrap();
+            assert!((said - chance).abs() < 1e-4 && was == good, "{chance} {said}");
+        }
+        assert_eq!(Cell::ABSENT.read(), None);
+    }
+
+    fn set(rows: usize) -> AnswerSet {
+        let prompt = |row: usize| Graded { domain: usize::from(row >= 100), confidence: 0.9, ood: 0.1 };
+        let cells = |row: usize| {
+            let third = if row == 0 { Cell::ABSENT } else { Cell::new(0.3, false) };
+            [Cell::new(0.5, row.is_multiple_of(2)), Cell::new(0.9, true), third]
+        };
+        AnswerSet {
+            source: "made".into(),
+            models: ["small", "large", "other"].map(String::from).into(),
+            prompts: (0..rows).map(prompt).collect(),
+            cells: (0..rows).flat_map(cells).collect(),
+        }
+    }
+
+    #[test]
+    fn a_panel_is_calibrated_on_the_prompts_that_all_of_it_answered() {
+        let (set, domains) = (set(120), ["math", "code"].map(String::from));
+        let of = |experts: &[&str]| set.calibration(experts, "large", &domains);
+        let two = of(&["small"]).unwrap();
+        // twenty prompts about code are too few to speak for it
+        assert_eq!((two.samples.len(), two.domains), (100, vec![Some("math".into()), None]));
+        assert_eq!(two.samples.iter().filter(|sample| sample.needs_large).count(), 50);
+        assert!((two.samples[0].wish - 0.45).abs() < 1e-3, "{:?}", two.samples[0]);
+        assert_eq!(of(&["small", "other"]).unwrap().samples.len(), 99);
+        assert!(of(&["absent"]).is_none());
+    }
+
+    #[test]
+    fn a_model_that_is_forgotten_leaves_the_others_as_they_were() {
+        let mut set = set(2);
+        set.forget(|model| model == "large");
+        assert_eq!(set.models, ["small", "other"]);
+        assert_eq!(set.answered(&[0, 1]).map(|(_, answers)| answers.len()).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn the_users_own_set_is_taken_else_the_one_that_knows_most() {
+        let named = |source: &str, rows| AnswerSet { source: source.into(), ..set(rows) };
+        let own = AnswerSet { models: vec!["small".into()], cells: Vec::new(), ..named(OWN, 0) };
+        let sets = [named("few", 3), named("many", 5), own];
+        assert_eq!(set_of(&sets, &["small", "large"]).unwrap().source, "many");
+        assert_eq!(set_of(&sets, &["small"]).unwrap().source, OWN);
+        assert!(set_of(&sets, &["small", "absent"]).is_none());
+    }
+}
