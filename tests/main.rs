@@ -4,6 +4,7 @@
 
 mod attempts;
 mod cancel;
+mod circuits;
 mod clients;
 mod commands;
 mod fuzz_seeds;

@@ -142,7 +142,9 @@ impl Failure {
                 format!("no model answered; the last one asked, {expert}: {what}")
             }
             Self::RateLimited(_) => "every model that may answer is at its rate limit".to_owned(),
-            Self::NoHealthyUpstream => "every model that may answer is at its capacity".to_owned(),
+            Self::NoHealthyUpstream => {
+                "every model that may answer is at its capacity or was found to fail".to_owned()
+            }
             Self::Overloaded => "the gateway is at its limit of requests; try again shortly".to_owned(),
             Self::Draining => "the gateway is shutting down; try again on another".to_owned(),
             Self::UpstreamTimeout { expert, what } => {

@@ -42,6 +42,8 @@ pub struct Meter {
     /// How unlike anything known.
     pub route_ood_score: Histogram,
     upstream_attempts: IntCounterVec,
+    /// `expert, endpoint`
+    pub circuit_state: IntGaugeVec,
     /// `from, to, reason`
     pub fallbacks: IntCounterVec,
     tokens: IntCounterVec,
@@ -190,6 +192,11 @@ impl Meter {
                 "upstream_attempts_total",
                 "Calls to endpoints by how they ended.",
                 &["expert", "endpoint", "outcome"],
+            ),
+            circuit_state: f.levels(
+                "circuit_state",
+                "Whether an endpoint is asked: 0 closed, so it is; 1 half open, one request tries; 2 open, it is not.",
+                &["expert", "endpoint"],
             ),
             fallbacks: f.counters(
                 "fallbacks_total",

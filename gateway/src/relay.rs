@@ -295,6 +295,9 @@ impl Relay {
                 Outcome::Cancelled => "cancelled",
                 _ => "incomplete",
             };
+            if matches!(outcome, Outcome::Timeout | Outcome::UpstreamError) {
+                attempt.endpoint.circuit.failed(None);
+            }
         }
     }
 }

@@ -140,6 +140,6 @@ def cancelling():
     faults(SMALL)
 
 
-for check in (chat, stream, tools, json_schema, completions_and_embeddings, models, errors, failing_over, a_cut_stream_is_an_error, cancelling):
+for check in (chat, stream, tools, json_schema, completions_and_embeddings, models, a_cut_stream_is_an_error, cancelling, failing_over, errors):
     check()
     print("ok", check.__name__, flush=True)

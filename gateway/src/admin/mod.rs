@@ -78,8 +78,14 @@ fn ready(state: &State) -> Response<Body> {
 
 fn metrics(state: &State) -> Response<Body> {
     let snapshot = state.snapshot();
+    // endpoints come and go with the configuration
+    state.meter.circuit_state.reset();
     for (expert, meter) in snapshot.experts.iter().zip(&snapshot.meters) {
         meter.in_flight.set(i64::from(expert.load.load(std::sync::atomic::Ordering::Relaxed)));
+        for endpoint in &expert.endpoints {
+            let labels = [&*expert.name, &*endpoint.authority];
+            state.meter.circuit_state.with_label_values(&labels).set(endpoint.circuit.stand() as i64);
+        }
     }
     let mut response = Response::new(Body::full(state.meter.render()));
     response

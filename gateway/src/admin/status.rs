@@ -47,6 +47,7 @@ struct EndpointStatus {
     weight: u32,
     in_flight: u32,
     idle_connections: usize,
+    circuit: &'static str,
 }
 
 /// What is running now.
@@ -74,6 +75,7 @@ pub(super) fn status(state: &State) -> Status {
                 weight: e.weight,
                 in_flight: e.load.load(Ordering::Relaxed),
                 idle_connections: e.pool.count(),
+                circuit: e.circuit.stand().as_str(),
             })
             .collect(),
     });

@@ -21,6 +21,16 @@ pub(super) struct Miss {
     pub(super) elsewhere: bool,
 }
 
+impl Miss {
+    /// How long the upstream wants to be left alone, where it says so.
+    pub(super) fn after(&self) -> Option<Duration> {
+        match self.failure {
+            Failure::RateLimited(after) => after,
+            _ => None,
+        }
+    }
+}
+
 /// A refusal that the client caused passes; any other means the next candidate.
 pub(super) fn refusal(
     expert: &Expert,

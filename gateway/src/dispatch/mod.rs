@@ -1,7 +1,8 @@
 //! Walks a plan: per candidate lease, pick, send, probe; retry or move on, until an answer is committed or the
 //! plan ends.
 //!
-//! Constraints are asked again before every attempt. What the client caused (a 4xx) passes through at once; what
+//! Endpoints that fail again and again are passed by ([`crate::expert::circuit`]), but for the last candidate, which is
+//! asked all the same. Constraints are asked again before every attempt. What the client caused (a 4xx) passes through at once; what
 //! the operator caused (a wrong key, an unknown model) and what the upstream caused means the next candidate.
 
 mod miss;
@@ -86,11 +87,10 @@ pub async fn dispatch(
     let mut reason = errand.reason;
     let mut last: Option<Failure> = None;
     let mut from: Option<usize> = None;
-    for &index in errand.order {
+    let may = |index: &&usize| errand.constraints.check(&record.snapshot.experts[**index]).is_ok();
+    let last_resort = errand.order.iter().rfind(may).copied();
+    for &index in errand.order.iter().filter(may) {
         let expert = &record.snapshot.experts[index];
-        if errand.constraints.check(expert).is_err() {
-            continue;
-        }
         if let Some(from) = from {
             let names = [&*record.snapshot.experts[from].name, &*expert.name, reason.as_str()];
             state.meter.fallbacks.with_label_values(&names).inc();
@@ -101,7 +101,7 @@ pub async fn dispatch(
             last.get_or_insert(Failure::NoHealthyUpstream);
             continue;
         };
-        match try_expert(state, record, errand, expert, lease, reason).await {
+        match try_expert(state, record, errand, expert, lease, reason, last_resort == Some(index)).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => {
                 reason = Reason::UpstreamFailure;
@@ -124,26 +124,32 @@ async fn try_expert(
     expert: &Expert,
     lease: Lease,
     reason: Reason,
+    whatever: bool,
 ) -> Result<Answer, Failure> {
     let mut tried = Vec::new();
     let mut lease = Some(lease);
     loop {
-        let Some((at, endpoint)) = pick(&expert.endpoints, &tried, &mut |n| fastrand::u32(..n)) else {
+        let Some((at, endpoint)) = pick(&expert.endpoints, &tried, whatever, &mut |n| fastrand::u32(..n))
+        else {
             return Err(Failure::NoHealthyUpstream);
         };
         let Some(place) = lease.take().or_else(|| expert.lease()) else {
             return Err(Failure::NoHealthyUpstream);
         };
         let attempt = begin(record, expert, endpoint);
+        let pass = endpoint.circuit.enter();
         let tried_one = attempt_one(state, record, errand, expert, endpoint, place, attempt).await;
         record.facts().upstream += attempt.started.elapsed();
         let miss = match tried_one {
             Tried::Answered(mut answer) => {
+                endpoint.circuit.succeeded();
                 answer.reason = reason;
                 return Ok(*answer);
             }
             Tried::Missed(miss) => miss,
         };
+        endpoint.circuit.failed(miss.after());
+        drop(pass);
         note(record, attempt, miss.outcome, miss.status);
         tracing::warn!(
             request_id = record.request_id(), expert = %expert.name, endpoint = %endpoint.authority, outcome = miss.outcome,

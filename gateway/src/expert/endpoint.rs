@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use http::{HeaderValue, Uri};
 use prometheus::IntCounter;
 
+use super::circuit::Circuit;
 use crate::api::Dialect;
 use crate::provider::Provider;
 use crate::upstream::Pool;
@@ -33,6 +34,8 @@ pub struct Endpoint {
     pub answered: OnceLock<IntCounter>,
     /// Its idle connections.
     pub pool: Pool,
+    /// Whether it is worth asking.
+    pub circuit: Circuit,
 }
 
 impl Endpoint {
@@ -55,6 +58,7 @@ impl Endpoint {
             load: Arc::new(AtomicU32::new(0)),
             answered: OnceLock::new(),
             pool: Pool::default(),
+            circuit: Circuit::default(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! One model that can answer: its name, price and abilities, how busy it is, and where it is reached.
 
+pub mod circuit;
 pub mod endpoint;
 pub mod pick;
 

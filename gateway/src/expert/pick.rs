@@ -6,17 +6,21 @@ use std::sync::atomic::Ordering;
 
 use super::endpoint::Endpoint;
 
-/// Chooses among the endpoints that are not in `tried`; all of them where every one was.
+/// Chooses among the endpoints whose circuit lets a request pass and that are not in `tried`; all of these where every
+/// one was. `whatever`: asks no circuit.
 pub fn pick<'e>(
     endpoints: &'e [Arc<Endpoint>],
     tried: &[usize],
+    whatever: bool,
     random: &mut dyn FnMut(u32) -> u32,
 ) -> Option<(usize, &'e Arc<Endpoint>)> {
     if let [only] = endpoints {
-        return Some((0, only));
+        return (whatever || only.circuit.admits()).then_some((0, only));
     }
-    let fresh: Vec<usize> = (0..endpoints.len()).filter(|i| !tried.contains(i)).collect();
-    let open = if fresh.is_empty() { (0..endpoints.len()).collect() } else { fresh };
+    let passing: Vec<usize> =
+        (0..endpoints.len()).filter(|i| whatever || endpoints[*i].circuit.admits()).collect();
+    let fresh: Vec<usize> = passing.iter().copied().filter(|i| !tried.contains(i)).collect();
+    let open = if fresh.is_empty() { passing } else { fresh };
     let first = draw(endpoints, &open, random)?;
     let second = draw(endpoints, &open, random)?;
     let load = |i: usize| endpoints[i].load.load(Ordering::Relaxed) as f32 / endpoints[i].weight as f32;
@@ -53,7 +57,7 @@ mod tests {
         let endpoints = endpoints();
         let _busy = endpoints[0].busy();
         let mut draws = [0, 1].into_iter().cycle();
-        let (index, _) = pick(&endpoints, &[], &mut |_| draws.next().unwrap()).unwrap();
+        let (index, _) = pick(&endpoints, &[], false, &mut |_| draws.next().unwrap()).unwrap();
         assert_eq!(index, 1);
     }
 
@@ -61,9 +65,22 @@ mod tests {
     fn one_that_failed_is_not_asked_again_while_another_is_left() {
         let endpoints = endpoints();
         for draw in 0..2 {
-            let (index, _) = pick(&endpoints, &[0], &mut |n| draw.min(n - 1)).unwrap();
+            let (index, _) = pick(&endpoints, &[0], false, &mut |n| draw.min(n - 1)).unwrap();
             assert_eq!(index, 1);
         }
-        assert!(pick(&endpoints, &[0, 1], &mut |_| 0).is_some());
+        assert!(pick(&endpoints, &[0, 1], false, &mut |_| 0).is_some());
+    }
+
+    #[test]
+    fn an_open_circuit_is_passed_by_unless_nothing_else_is_left() {
+        let endpoints = endpoints();
+        let long = Some(std::time::Duration::from_secs(60));
+        endpoints[0].circuit.failed(long);
+        assert_eq!(pick(&endpoints, &[], false, &mut |_| 0).map(|(index, _)| index), Some(1));
+        assert_eq!(pick(&endpoints, &[1], false, &mut |_| 0).map(|(index, _)| index), Some(1));
+        endpoints[1].circuit.failed(long);
+        assert!(pick(&endpoints, &[], false, &mut |_| 0).is_none());
+        assert!(pick(&endpoints[..1], &[], false, &mut |_| 0).is_none());
+        assert!(pick(&endpoints, &[], true, &mut |_| 0).is_some());
     }
 }
