@@ -133,6 +133,11 @@ impl Setup {
         self.start_with(Arc::new(StandIn::default())).await
     }
 
+    /// Runs it with the built-in router model.
+    pub(crate) async fn start_real(self) -> Rig {
+        self.start_with(Arc::new(router_model::RouterModel::builtin().unwrap())).await
+    }
+
     pub(crate) async fn start_with(self, classifier: Arc<dyn Classifier>) -> Rig {
         let yaml = self.yaml();
         let checked = config::parse("test.yaml", &yaml, &|_| None);

@@ -7,6 +7,7 @@ mod cancel;
 mod circuits;
 mod clients;
 mod commands;
+mod console;
 mod fuzz_seeds;
 mod governance;
 mod harness;

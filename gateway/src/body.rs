@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::record::{Outcome, Record};
 use crate::relay::Relay;
@@ -33,6 +33,7 @@ enum Inner {
     Empty,
     Full(Bytes),
     Relay(Box<Relay>),
+    Events(mpsc::Receiver<Bytes>),
 }
 
 /// What breaks a body: the upstream of a committed answer that is no stream was cut.
@@ -67,6 +68,11 @@ impl Body {
     /// An upstream's answer as it comes.
     pub fn relay(relay: Relay) -> Self {
         Self { inner: Inner::Relay(Box::new(relay)), ..Self::default() }
+    }
+
+    /// What is sent to it, until its sender goes.
+    pub fn events(events: mpsc::Receiver<Bytes>) -> Self {
+        Self { inner: Inner::Events(events), ..Self::default() }
     }
 
     /// Closes the books with this body.
@@ -122,6 +128,13 @@ impl http_body::Body for Body {
                     Poll::Pending
                 }
             },
+            Inner::Events(mut events) => {
+                let next = events.poll_recv(cx);
+                if !matches!(next, Poll::Ready(None)) {
+                    self.inner = Inner::Events(events);
+                }
+                next.map(|event| event.map(|event| Ok(Frame::data(event))))
+            }
         }
     }
 
@@ -133,7 +146,7 @@ impl http_body::Body for Body {
         match &self.inner {
             Inner::Empty => SizeHint::with_exact(0),
             Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Inner::Relay(_) => SizeHint::default(),
+            Inner::Relay(_) | Inner::Events(_) => SizeHint::default(),
         }
     }
 }

@@ -28,6 +28,7 @@
 //! The modules below stand in reading order.
 
 pub mod admin;
+pub mod announce;
 pub mod api;
 pub mod ask;
 pub mod auth;

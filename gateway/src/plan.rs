@@ -14,7 +14,7 @@ use crate::classify::{Verdict, classify};
 use crate::config::fault_suggestion as suggestion;
 use crate::constraint::{Capabilities, Constraints, WhyNot};
 use crate::error::Failure;
-use crate::policy::{Candidate, Choice, Evidence};
+use crate::policy::{Candidate, Choice, Evidence, Gate, Policy, Tolerance};
 use crate::price::MicroUsd;
 use crate::record::{Decision, Features, Reason, Stand};
 use crate::session::{Hold, SessionId, Sessions};
@@ -38,6 +38,8 @@ pub struct Wish<'h> {
     pub require: Vec<String>,
     /// The conversation's name, by header.
     pub session: Option<&'h str>,
+    /// Where a dry run sets the dial, whatever the policy.
+    pub tolerance: Option<f32>,
 }
 
 /// A decision, and what must hold on its way.
@@ -86,10 +88,29 @@ impl<'h> Wish<'h> {
         let require = text_header(headers, "x-mixgate-require")?.unwrap_or_default();
         let require =
             require.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect();
-        let wish =
-            Self { selector, forced, policy, require, session: text_header(headers, "x-mixgate-session")? };
+        let wish = Self {
+            selector,
+            forced,
+            policy,
+            require,
+            session: text_header(headers, "x-mixgate-session")?,
+            tolerance: None,
+        };
         wish.check_allowed(snapshot, caller)?;
         Ok(wish)
+    }
+
+    /// Asks a policy, or one with the dial where a dry run sets it.
+    pub fn with_policy<T>(
+        &self,
+        snapshot: &Snapshot,
+        policy: usize,
+        ask: impl FnOnce(&dyn Policy) -> T,
+    ) -> T {
+        match self.tolerance {
+            Some(tolerance) => ask(&Tolerance { tolerance, gate: Gate::default() }),
+            None => ask(&*snapshot.policies[policy].policy),
+        }
     }
 
     fn check_allowed(&self, snapshot: &Snapshot, caller: Caller) -> Result<(), Failure> {
@@ -148,8 +169,9 @@ pub fn plan(
             return Err(Failure::InvalidValue("model", what.to_owned()));
         }
         Selector::Policy(policy) => {
-            let policy = &snapshot.policies[policy].policy;
-            let choice = policy.choose(&candidates, scores.map(evidence), snapshot.fallback);
+            let choice = wish.with_policy(snapshot, policy, |policy| {
+                policy.choose(&candidates, scores.map(evidence), snapshot.fallback)
+            });
             let choice = told_apart(choice, verdict.as_ref());
             let known = sessions.map(|s| (s, s.identify(caller, wish.session, ask, &routed_text)));
             session = known.map(|(_, (id, _))| id);

@@ -80,6 +80,7 @@ pub fn close(state: &State, record: &Record, outcome: Outcome) {
     }
     let finished = Arc::new(finished(record, facts, outcome, total, bill));
     if finished.decision.is_some() || !finished.attempts.is_empty() || finished.endpoint.is_some() {
+        state.announcer.decided(&finished);
         state.recent.push(Arc::clone(&finished));
         state.ledger.write(finished);
     }

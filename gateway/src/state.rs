@@ -14,10 +14,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::announce::Announcer;
 use crate::auth::KeyHash;
 use crate::classify::Classifier;
 use crate::config::written::{self, Config, Content, ResponseModel};
-use crate::config::{self, Checked};
+use crate::config::{self, Checked, Setting};
 use crate::constraint::{Rule, tags_of};
 use crate::expert::endpoint::Endpoint;
 use crate::expert::{Expert, Timeouts};
@@ -58,6 +59,8 @@ pub struct Snapshot {
     pub hash: String,
     /// The sections that are used as written.
     pub config: Config,
+    /// Every value of it and where it came from.
+    pub settings: Vec<Setting>,
     /// The models.
     pub experts: Vec<Expert>,
     /// Their metrics, by the same index.
@@ -125,6 +128,8 @@ pub struct State {
     pub ledger: Box<dyn Ledger>,
     /// The newest records.
     pub recent: Recent,
+    /// Tells consoles of records as they end.
+    pub announcer: Arc<Announcer>,
     /// Opens connections.
     pub connector: Connector,
     /// Every task that draining waits for.
@@ -161,6 +166,7 @@ impl State {
             sessions,
             ledger,
             recent: Recent::default(),
+            announcer: Arc::default(),
             connector: Connector::with_system_roots(),
             tasks: TaskTracker::new(),
             attendants: TaskTracker::new(),
@@ -271,7 +277,7 @@ fn build(
     meter: &Meter,
     old: Option<&Snapshot>,
 ) -> Result<Snapshot, String> {
-    let Checked { config, hash, .. } = checked;
+    let Checked { config, hash, settings, .. } = checked;
     let fallback = config.experts.iter().position(|e| e.name == config.fallback).unwrap_or(0);
     let mut experts: Vec<Expert> = config
         .experts
@@ -306,6 +312,7 @@ fn build(
         panel,
         classifier,
         config,
+        settings,
     })
 }
 

@@ -1,19 +1,29 @@
-//! The admin plane: metrics, health, status, decisions, reload. It never calls a model.
+//! The admin plane: metrics, health, status, decisions, events, feedback, dry runs, reload, and the console. It never
+//! calls a model.
 //!
-//! On loopback it is open, as a metrics port is; beyond, every path but the two health checks wants an admin key.
+//! On loopback it is open, as a metrics port is, to whoever names it by a loopback address; beyond, every path wants
+//! an admin key but the two health checks and the console's files, which hold no data.
 
+mod console;
+mod events;
+mod feedback;
+mod figures;
+mod guard;
 mod status;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 use tower::{Service, service_fn};
 
-use crate::auth;
+use crate::api::explain::dry_run;
+use crate::auth::{self, Caller};
 use crate::body::Body;
 use crate::error::Failure;
 use crate::layer::Answering;
@@ -21,6 +31,8 @@ use crate::state::State;
 
 /// Decisions shown when no limit is asked.
 const SHOWN: usize = 50;
+/// The largest body that is read.
+const MAX_BODY: usize = 1 << 20;
 
 /// The service of the admin listener.
 pub fn service(
@@ -34,38 +46,97 @@ pub fn service(
     service_fn(move |request: Request<Incoming>| {
         let state = Arc::clone(&state);
         let answering: Answering =
-            Box::pin(async move { Ok(answer(&state, &request).await.unwrap_or_else(|f| f.response())) });
+            Box::pin(async move { Ok(answer(&state, request).await.unwrap_or_else(|f| f.response())) });
         answering
     })
 }
 
-async fn answer(state: &Arc<State>, request: &Request<Incoming>) -> Result<Response<Body>, Failure> {
-    let path = request.uri().path();
+/// What is read.
+const READ: [&str; 8] = [
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/status",
+    "/api/config",
+    "/api/decisions",
+    "/api/events",
+    "/api/figures",
+];
+/// What is done.
+const DONE: [&str; 3] = ["/-/reload", "/api/feedback", "/api/route"];
+
+async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+    let path = request.uri().path().to_owned();
     let get = matches!(*request.method(), Method::GET | Method::HEAD);
-    match path {
+    let post = request.method() == Method::POST;
+    match path.as_str() {
         "/livez" if get => return Ok(text(StatusCode::OK, "ok\n")),
         "/readyz" if get => return Ok(ready(state)),
+        _ if get && console::is_its(&path) => return console::file(&path, request.headers()),
         _ => {}
     }
-    let keys = &state.snapshot().admin_keys;
-    if !keys.is_empty() && !auth::carries_one_of(request.headers(), keys) {
+    let snapshot = state.snapshot();
+    if snapshot.admin_keys.is_empty() {
+        guard::named_by_loopback(&path, request.headers())?;
+    } else if !auth::carries_one_of(request.headers(), &snapshot.admin_keys) {
         return Err(Failure::WrongApiKey);
     }
-    match (path, get) {
-        ("/metrics", true) => Ok(metrics(state)),
-        ("/status", true) => json(&status::status(state)),
-        ("/api/decisions", true) => json(&decisions(state, request.uri().query().unwrap_or_default())?),
-        ("/-/reload", false) if request.method() == Method::POST => Ok(reload(state).await),
-        ("/-/reload", _) => Err(Failure::MethodNotAllowed("POST")),
-        ("/livez" | "/readyz" | "/metrics" | "/status" | "/api/decisions", false) => {
-            Err(Failure::MethodNotAllowed("GET, HEAD"))
+    if post {
+        guard::from_here(request.headers())?;
+    }
+    match path.as_str() {
+        "/metrics" if get => Ok(metrics(state)),
+        "/status" if get => json(&status::status(state)),
+        "/api/decisions" if get => json(&decisions(state, request.uri().query().unwrap_or_default())?),
+        "/api/figures" if get => json(&figures::figures(state)),
+        "/api/events" if get => events::events(state),
+        "/api/config" if get => json(&status::configuration(state)),
+        "/-/reload" if post => Ok(reload(state).await),
+        "/api/feedback" if post => {
+            let body = read(request).await?;
+            json(&feedback::take(state, &body)?)
         }
-        _ => match path.strip_prefix("/api/decisions/") {
+        "/api/route" if post => {
+            let tolerance = tolerance(request.uri().query().unwrap_or_default())?;
+            let (head, body) = request.into_parts();
+            let body = read(Request::from_parts(head.clone(), body)).await?;
+            json(&dry_run(&snapshot, Caller(None), &head.headers, &body, tolerance)?)
+        }
+        path if DONE.contains(&path) => Err(Failure::MethodNotAllowed("POST")),
+        path if READ.contains(&path) => Err(Failure::MethodNotAllowed("GET, HEAD")),
+        path => match path.strip_prefix("/api/decisions/") {
             Some(id) if get => {
                 json(&state.recent.get(id).ok_or_else(|| Failure::UnknownUrl(path.to_owned()))?)
             }
             _ => Err(Failure::UnknownUrl(path.to_owned())),
         },
+    }
+}
+
+/// The body of a request, which must say that it is JSON: a page of another site cannot send that unasked.
+async fn read(request: Request<Incoming>) -> Result<Bytes, Failure> {
+    let is_json = request.headers().get(CONTENT_TYPE).is_some_and(|value| {
+        value.to_str().is_ok_and(|value| value.trim_start().starts_with("application/json"))
+    });
+    if !is_json {
+        return Err(Failure::UnsupportedMediaType);
+    }
+    match Limited::new(request.into_body(), MAX_BODY).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Failure::BodyTooLarge(MAX_BODY as u64)),
+        Err(_) => Err(Failure::ClientGone),
+    }
+}
+
+/// `tolerance=0.1`, or nothing.
+fn tolerance(query: &str) -> Result<Option<f32>, Failure> {
+    if query.is_empty() {
+        return Ok(None);
+    }
+    let value = query.strip_prefix("tolerance=").and_then(|value| value.parse().ok());
+    match value.filter(|tolerance| (0.0..=1.0).contains(tolerance)) {
+        Some(tolerance) => Ok(Some(tolerance)),
+        None => Err(Failure::InvalidValue("query", "known here: tolerance, 0 to 1".to_owned())),
     }
 }
 

@@ -89,22 +89,23 @@ pub fn explain(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Vec<u8>, Failure> {
-    let mut dry_run = dry_run(&record.snapshot, caller, headers, body)?;
+    let mut dry_run = dry_run(&record.snapshot, caller, headers, body, None)?;
     dry_run.id = serde_json::value::to_raw_value(&record.id).ok();
     dry_run.request_id = Some(record.request_id().to_owned());
     dry_run.time = Some(Rfc3339(record.time).to_string());
     Ok(serde_json::to_vec(&dry_run).unwrap_or_default())
 }
 
-/// Decides as a request would be decided, outside of any conversation.
+/// Decides as a request would be decided, outside of any conversation; `tolerance` goes before the policy's dial.
 pub fn dry_run(
     snapshot: &Arc<Snapshot>,
     caller: Caller,
     headers: &HeaderMap,
     body: &[u8],
+    tolerance: Option<f32>,
 ) -> Result<DryRun, Failure> {
     let ask = Ask::parse(Dialect::Chat, body)?;
-    let wish = Wish::read(snapshot, caller, headers, &ask.model)?;
+    let wish = Wish { tolerance, ..Wish::read(snapshot, caller, headers, &ask.model)? };
     let plan = plan(snapshot, None, caller, &wish, &ask, Dialect::Chat)?;
     let mut decision = plan.decision;
     let text = text::routable(&ask).text;
@@ -183,8 +184,9 @@ impl Deciding<'_> {
     ) -> Option<T> {
         let weighed = weigh(self.snapshot, self.caller, self.wish, self.ask, Dialect::Chat, text);
         let scores = weighed.verdict.as_ref().and_then(Verdict::scores);
-        let policy = &*self.snapshot.policies[self.policy].policy;
-        ask(policy, &weighed.candidates, scores.map(evidence))
+        self.wish.with_policy(self.snapshot, self.policy, |policy| {
+            ask(policy, &weighed.candidates, scores.map(evidence))
+        })
     }
 }
 

@@ -9,7 +9,6 @@ use comfy_table::{ContentArrangement, Table};
 use super::Exit;
 use crate::config::{self, written};
 use crate::meter::Meter;
-use crate::policy::measured::measure;
 use crate::state::{load_classifier, snapshot_for_dry_runs};
 
 #[derive(Debug, clap::Args)]
@@ -43,7 +42,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
             format!(", requires {}", named.require.join(", "))
         };
         anstream::println!("policy       {}{mark}: {}{require}", named.name, named.policy.describe());
-        if let Some(measured) = measure(named, &snapshot.experts, snapshot.fallback, &*classifier) {
+        if let Some(measured) = named.measured(&snapshot.experts, snapshot.fallback, &*classifier) {
             anstream::println!("             {measured}");
         }
     }

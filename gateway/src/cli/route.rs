@@ -57,7 +57,8 @@ pub(super) fn run(args: Args) -> Result<(), Exit> {
         None => standard_input()?,
     };
     let body = body_of(&prompt)?;
-    let dry_run = dry_run(&snapshot, Caller(None), &headers, &body).map_err(|f| Exit::Input(f.message()))?;
+    let dry_run =
+        dry_run(&snapshot, Caller(None), &headers, &body, None).map_err(|f| Exit::Input(f.message()))?;
     if args.json {
         let line = serde_json::to_string(&Line {
             large_score: large_score(&dry_run.decision),
@@ -203,7 +204,8 @@ fn decide_row(snapshot: &Arc<Snapshot>, headers: &HeaderMap, line: &str) -> Resu
         (Some(prompt), None, _) => body_of(prompt).map_err(|e| e.to_string())?,
         (None, None, _) => return Err("the line has neither `prompt` nor `messages`".to_owned()),
     };
-    let mut dry_run = dry_run(snapshot, Caller(None), headers, &body).map_err(|f: Failure| f.message())?;
+    let mut dry_run =
+        dry_run(snapshot, Caller(None), headers, &body, None).map_err(|f: Failure| f.message())?;
     dry_run.id = row.id.map(RawValue::to_owned);
     let known_models = known_models(snapshot, &body);
     let line = Line { large_score: large_score(&dry_run.decision), known_models, dry_run: &dry_run };

@@ -21,6 +21,7 @@ struct Shift {
     from: usize,
     origin: usize,
     by: isize,
+    variable: String,
 }
 
 impl Expanded {
@@ -30,6 +31,11 @@ impl Expanded {
         let Some(shift) = shift else { return place };
         let column = (place.column as isize - shift.by).max(shift.origin as isize) as usize;
         Place { line: place.line, column }
+    }
+
+    /// The variables that are named on a line of the file.
+    pub(super) fn variables(&self, line: usize) -> impl Iterator<Item = &str> {
+        self.shifts.iter().filter(move |shift| shift.line == line).map(|shift| shift.variable.as_str())
     }
 }
 
@@ -70,7 +76,8 @@ fn expand_line(
         out.text.push_str(&value);
         by += value.chars().count() as isize - reference.chars().count() as isize;
         let from = out.text[start..].chars().count();
-        out.shifts.push(Shift { line: number, from, origin: place.column, by });
+        let variable = reference[2..reference.len() - 1].split(":-").next().unwrap_or_default().to_owned();
+        out.shifts.push(Shift { line: number, from, origin: place.column, by, variable });
         rest = &rest[at + end + 1..];
     }
     out.text.push_str(rest);

@@ -8,6 +8,7 @@
 mod check;
 mod env;
 mod fault;
+mod origin;
 mod tree;
 mod units;
 pub mod written;
@@ -17,6 +18,7 @@ use std::path::Path;
 pub use check::is_loopback;
 pub(crate) use fault::suggestion as fault_suggestion;
 pub use fault::{Fault, Faults, Place};
+pub use origin::Setting;
 pub use units::{DurationText, Secret, Size};
 pub use written::Config;
 
@@ -33,6 +35,8 @@ pub struct Checked {
     pub config: Config,
     /// SHA-256 over the expanded text, first 12 hex digits; the label of `config_info`.
     pub hash: String,
+    /// Every value and where it came from.
+    pub settings: Vec<Setting>,
     /// Remarks that refuse nothing.
     pub warnings: Vec<String>,
 }
@@ -52,7 +56,8 @@ pub fn parse(name: &str, text: &str, environment: Environment<'_>) -> Result<Che
     let Some(config) = config else { return Err(faults) };
     let warnings = check::check(&config, &tree, &mut faults);
     if faults.is_empty() {
-        return Ok(Checked { config, hash: hash_of(&expanded.text), warnings });
+        let settings = origin::settings(&config, &tree, &expanded);
+        return Ok(Checked { config, hash: hash_of(&expanded.text), settings, warnings });
     }
     faults.sort();
     Err(faults)

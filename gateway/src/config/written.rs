@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::units::{DurationText, Secret, Size};
 
 /// The whole file.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[schemars(title = "mixgate configuration", deny_unknown_fields)]
 pub struct Config {
     /// Listeners and limits.
@@ -44,7 +44,7 @@ pub struct Config {
 }
 
 /// Listeners and limits.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct Server {
@@ -94,7 +94,7 @@ impl Default for Server {
 }
 
 /// Whose name stands in answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ResponseModel {
     /// Byte for byte what the upstream sent.
@@ -104,7 +104,7 @@ pub enum ResponseModel {
 }
 
 /// The router model and how it is asked.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct Router {
@@ -123,7 +123,7 @@ impl Default for Router {
 }
 
 /// How scores become a choice: `tolerance`, or `max_under_route`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct Policy {
@@ -146,7 +146,7 @@ pub struct Policy {
 }
 
 /// One model that can answer.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Expert {
     /// Its name: in requests, headers, metrics.
@@ -210,7 +210,7 @@ fn max_concurrency() -> u32 {
 }
 
 /// Protocols spoken to upstreams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProviderName {
     /// Any OpenAI-compatible server: vLLM, Ollama, llama.cpp, TGI, the hosted ones.
@@ -219,7 +219,7 @@ pub enum ProviderName {
 }
 
 /// One address of a model.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Endpoint {
     /// Its address, up to and including `/v1`.
@@ -234,7 +234,7 @@ fn one() -> u32 {
 }
 
 /// USD per million tokens.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Price {
     /// Prompt tokens.
@@ -250,7 +250,7 @@ pub struct Price {
 }
 
 /// Cost of a self-hosted model.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Hosting {
     /// USD per hour, used or not.
@@ -259,7 +259,7 @@ pub struct Hosting {
 }
 
 /// Abilities a request can ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CapabilityName {
     /// Function calling.
@@ -279,7 +279,7 @@ pub enum CapabilityName {
 }
 
 /// What a model may be used for; becomes the tags that rules ask for.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct Governance {
@@ -296,7 +296,7 @@ pub struct Governance {
 }
 
 /// How long each step of an attempt may take.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct Timeouts {
@@ -325,7 +325,7 @@ impl Default for Timeouts {
 }
 
 /// A hard constraint.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Rule {
     /// When it applies; every condition that is written must hold. None written: always.
@@ -340,7 +340,7 @@ pub struct Rule {
 }
 
 /// When a rule applies.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct When {
@@ -354,7 +354,7 @@ pub struct When {
 }
 
 /// Who may call, and what.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Tenant {
     /// Its name: in records and rules.
@@ -370,7 +370,7 @@ pub struct Tenant {
 }
 
 /// How conversations stay with their expert.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct Sessions {
@@ -387,7 +387,7 @@ impl Default for Sessions {
 }
 
 /// The decision log.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct Log {
@@ -404,7 +404,7 @@ impl Default for Log {
 }
 
 /// What records say of prompts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
     /// Nothing.

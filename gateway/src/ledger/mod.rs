@@ -10,11 +10,13 @@ use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus::IntCounter;
 
-use crate::record::Finished;
+use serde::Serialize;
+
+use crate::record::{Finished, Rfc3339};
 
 pub use recent::Recent;
 
@@ -31,8 +33,46 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Hands a record over; never blocks.
     fn write(&self, record: Arc<Finished>);
 
+    /// Hands over what someone made of an answer; never blocks.
+    fn grade(&self, grade: Grade);
+
     /// Writes everything that was handed over. Called once, at exit.
     fn drain(&self);
+}
+
+/// What someone made of an answer: a line of its own, as answers are graded when they are long written.
+#[derive(Debug, Serialize)]
+pub struct Grade {
+    decision: String,
+    score: f32,
+    time: String,
+}
+
+impl Grade {
+    /// The grade of a decision, 0 to 1, given now.
+    pub fn new(decision: String, score: f32) -> Self {
+        Self { decision, score, time: Rfc3339(SystemTime::now()).to_string() }
+    }
+}
+
+/// A line of the log.
+#[derive(Debug)]
+enum Line {
+    Record(Arc<Finished>),
+    Grade(Grade),
+}
+
+impl Line {
+    fn write(&self, lines: &mut Vec<u8>) {
+        match self {
+            Self::Record(record) => record.write_line(lines),
+            Self::Grade(grade) => {
+                if serde_json::to_writer(&mut *lines, grade).is_ok() {
+                    lines.push(b'\n');
+                }
+            }
+        }
+    }
 }
 
 /// Keeps nothing.
@@ -42,13 +82,15 @@ pub struct Off;
 impl Ledger for Off {
     fn write(&self, _: Arc<Finished>) {}
 
+    fn grade(&self, _: Grade) {}
+
     fn drain(&self) {}
 }
 
 /// One JSON object a line.
 #[derive(Debug)]
 pub struct JsonLines {
-    sender: SyncSender<Option<Arc<Finished>>>,
+    sender: SyncSender<Option<Line>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     dropped: IntCounter,
 }
@@ -72,14 +114,21 @@ impl JsonLines {
             .spawn(move || write_all(out, &receiver))?;
         Ok(Self { sender, writer: Mutex::new(Some(writer)), dropped })
     }
+
+    fn hand_over(&self, line: Line) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.sender.try_send(Some(line)) {
+            self.dropped.inc();
+        }
+    }
 }
 
 impl Ledger for JsonLines {
     fn write(&self, record: Arc<Finished>) {
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.sender.try_send(Some(record))
-        {
-            self.dropped.inc();
-        }
+        self.hand_over(Line::Record(record));
+    }
+
+    fn grade(&self, grade: Grade) {
+        self.hand_over(Line::Grade(grade));
     }
 
     fn drain(&self) {
@@ -93,13 +142,13 @@ impl Ledger for JsonLines {
     }
 }
 
-fn write_all(mut out: Box<dyn Write + Send>, records: &Receiver<Option<Arc<Finished>>>) {
+fn write_all(mut out: Box<dyn Write + Send>, records: &Receiver<Option<Line>>) {
     let mut lines = Vec::with_capacity(2 * BATCH);
-    while let Ok(Some(record)) = records.recv() {
-        record.write_line(&mut lines);
+    while let Ok(Some(line)) = records.recv() {
+        line.write(&mut lines);
         loop {
             match records.try_recv() {
-                Ok(Some(record)) => record.write_line(&mut lines),
+                Ok(Some(line)) => line.write(&mut lines),
                 Err(TryRecvError::Empty) => break,
                 Ok(None) | Err(TryRecvError::Disconnected) => return flush(&mut *out, &mut lines),
             }

@@ -8,6 +8,7 @@ use std::fmt;
 
 use router_model::answers::AnswerSet;
 use router_model::promise::{taker, upper_bound};
+use serde::Serialize;
 
 use super::{Candidate, Evidence, Named};
 use crate::classify::Classifier;
@@ -17,10 +18,10 @@ use crate::price::MicroUsd;
 use crate::usage::Usage;
 
 /// A request that prices are compared by, tokens.
-pub const USUAL: Usage = Usage { input: 250, cached_input: 0, output: 250, reasoning: 0 };
+pub(super) const USUAL: Usage = Usage { input: 250, cached_input: 0, output: 250, reasoning: 0 };
 
 /// What a policy does on graded prompts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measured {
     /// Where the prompts came from.
     pub source: String,
@@ -42,7 +43,7 @@ pub struct Measured {
     pub needing: usize,
     /// Share of these that go to an expert, and its upper 90 % bound (Clopper–Pearson).
     pub under_route: [f64; 2],
-    /// Cost as a share of always the fallback's, each request as long as [`USUAL`]; `None`: someone has no price.
+    /// Cost as a share of always the fallback's, each request of 250 tokens in and 250 out; `None`: someone has no price.
     pub cost: Option<f64>,
 }
 
@@ -50,12 +51,12 @@ pub struct Measured {
 const DELTA: f64 = 0.10;
 
 /// What a usual request costs; unpriced ones are dearest.
-pub fn usual_cost(expert: &Expert) -> MicroUsd {
+pub(super) fn usual_cost(expert: &Expert) -> MicroUsd {
     expert.price.map_or(MicroUsd(i64::MAX), |price| price.cost(&USUAL))
 }
 
 /// Measures a policy; `None` where the router model carries no answers of the fallback and an expert.
-pub fn measure(
+pub(super) fn measure(
     policy: &Named,
     experts: &[Expert],
     fallback: usize,

@@ -3,11 +3,12 @@
 //!
 //! To add one: a file with `impl Policy`, and one line in [`build`].
 
-pub mod measured;
+mod measured;
 mod promise;
 mod tolerance;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use router_model::answers::set_of;
 use serde::Serialize;
@@ -19,6 +20,7 @@ use crate::expert::Expert;
 use crate::price::MicroUsd;
 use crate::record::Reason;
 
+pub use measured::Measured;
 use measured::has_all;
 pub use promise::UnderRoute;
 pub use tolerance::Tolerance;
@@ -110,6 +112,12 @@ pub struct Gate {
     pub max_ood: f32,
 }
 
+impl Default for Gate {
+    fn default() -> Self {
+        Self { min_confidence: MIN_CONFIDENCE, max_ood: MAX_OOD }
+    }
+}
+
 impl Gate {
     fn new(written: &written::Policy) -> Gate {
         Gate {
@@ -140,6 +148,14 @@ pub struct Named {
     pub policy: Box<dyn Policy>,
     /// Tags every expert must have under it.
     pub require: Vec<String>,
+    measured: OnceLock<Option<Measured>>,
+}
+
+impl Named {
+    /// Where it stands on the graded prompts that the router model carries; found once, when first asked.
+    pub fn measured(&self, experts: &[Expert], fallback: usize, model: &dyn Classifier) -> Option<&Measured> {
+        self.measured.get_or_init(|| measured::measure(self, experts, fallback, model)).as_ref()
+    }
 }
 
 /// The policies of a configuration, or the shipped ones.
@@ -165,7 +181,7 @@ pub fn build(
             }
             None => Box::new(Tolerance { tolerance: written.tolerance.unwrap_or_default() as f32, gate }),
         };
-        Ok(Named { name, policy, require: written.require })
+        Ok(Named { name, policy, require: written.require, measured: OnceLock::new() })
     };
     all.into_iter().map(named).collect()
 }

@@ -53,8 +53,23 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them, in the order of `as usize`.
+    pub const ALL: [Self; 12] = [
+        Self::Routed,
+        Self::Pinned,
+        Self::Forced,
+        Self::Sticky,
+        Self::LowConfidence,
+        Self::OutOfDistribution,
+        Self::Ineligible,
+        Self::Capacity,
+        Self::UpstreamFailure,
+        Self::QualityEscalation,
+        Self::Deadline,
+        Self::RouterError,
+    ];
     /// How many there are.
-    pub const COUNT: usize = Self::RouterError as usize + 1;
+    pub const COUNT: usize = Self::ALL.len();
 
     /// As in headers and labels.
     pub fn as_str(self) -> &'static str {

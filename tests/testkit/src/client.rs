@@ -47,7 +47,7 @@ impl Client {
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let length = body.len();
         self.send(format!(
-            "POST {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\n\r\n{body}"
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\n\r\n{body}"
         ))
         .await;
     }
@@ -195,6 +195,6 @@ pub async fn post_json(address: SocketAddr, path: &str, headers: &[(&str, &str)]
 /// Gets a path on a connection of its own.
 pub async fn get(address: SocketAddr, path: &str) -> Reply {
     let mut client = Client::connect(address).await;
-    client.send(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")).await;
+    client.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
     client.reply().await
 }

@@ -15,6 +15,14 @@ use serde::de::DeserializeOwned;
 use super::Exit;
 use crate::cli::calibrate;
 
+/// A line of the log: a record, or what was said of one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Record(Box<Record>),
+    Grade(Grade),
+}
+
 /// What is read of a decision record.
 #[derive(Deserialize)]
 struct Record {
@@ -70,21 +78,27 @@ struct Tally {
 /// Fits a head for every expert with graded answers enough, and writes the model.
 pub(super) fn run(model: &RouterModel, log: &Path, grades: Option<&Path>, out: &Path) -> Result<(), Exit> {
     let mut scores = HashMap::new();
-    if let Some(grades) = grades {
-        lines(grades, |grade: Grade| {
-            if !(0.0..=1.0).contains(&grade.score) {
-                return Err(format!("score {} is not one of 0 to 1", grade.score));
-            }
-            scores.insert(grade.decision, grade.score);
-            Ok(())
-        })?;
-    }
-    let (mut rows, mut tally) = (Vec::new(), Tally::default());
-    lines(log, |record: Record| {
-        tally.records += 1;
-        rows.extend(outcome(record, &scores, &mut tally));
+    let mut take = |grade: Grade| {
+        if !(0.0..=1.0).contains(&grade.score) {
+            return Err(format!("score {} is not one of 0 to 1", grade.score));
+        }
+        scores.insert(grade.decision, grade.score);
         Ok(())
+    };
+    let mut records = Vec::new();
+    lines(log, |line: Line| match line {
+        Line::Grade(grade) => take(grade),
+        Line::Record(record) => {
+            records.push(*record);
+            Ok(())
+        }
     })?;
+    if let Some(grades) = grades {
+        lines(grades, take)?;
+    }
+    let mut tally = Tally { records: records.len(), ..Tally::default() };
+    let rows: Vec<Outcome> =
+        records.into_iter().filter_map(|record| outcome(record, &scores, &mut tally)).collect();
     let experts = experts(&rows);
     if experts.is_empty() {
         return Err(Exit::Input(nothing(log, &rows, &tally)));
@@ -126,7 +140,7 @@ fn nothing(log: &Path, rows: &[Outcome], tally: &Tally) -> String {
     let Tally { records, without_text, without_grade } = tally;
     format!(
         "{}: no expert has {LEAST_ROWS} graded answers. Of {records} records {without_grade} have no grade \
-         (--grades: JSON lines of `decision` and `score`), {without_text} graded ones have no text \
+         (`POST /api/feedback`, or --grades: JSON lines of `decision` and `score`), {without_text} graded ones have no text \
          (`log.content: full` keeps it), {} can be learned from",
         log.display(),
         rows.len()

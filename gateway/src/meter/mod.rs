@@ -3,6 +3,9 @@
 //! Labels are names from the configuration, from closed lists, or numbers of the build: a client's string never
 //! becomes one. What is counted on every request has its handle cached per expert.
 
+mod figures;
+mod process;
+
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -13,6 +16,8 @@ use prometheus::{
 
 use crate::api::Dialect;
 use crate::record::{Attempt, Decision, Outcome, Reason};
+
+pub use figures::{Buckets, Decided, ExpertFigures};
 
 const NAMESPACE: &str = "mixgate";
 /// Seconds from a millisecond to ten minutes: answers of models.
@@ -54,6 +59,7 @@ pub struct Meter {
     pub hosting: GaugeVec,
     unpriced: IntCounterVec,
     usage_missing: IntCounterVec,
+    feedback: HistogramVec,
     /// 1 or 0.
     pub reload_success: IntGauge,
     /// Unix time.
@@ -234,6 +240,12 @@ impl Meter {
                 "Answers whose upstream sent no usage: their tokens are estimates.",
                 &["expert"],
             ),
+            feedback: f.histograms(
+                "feedback_score",
+                "What people made of answers, 0 to 1; expert `unknown`: the decision is no longer remembered.",
+                &["expert"],
+                &SHARE,
+            ),
             reload_success: level(
                 "config_last_reload_success",
                 "Whether the last reload of the configuration worked, 1 or 0.",
@@ -337,6 +349,11 @@ impl Meter {
         }
     }
 
+    /// Observes what someone made of an answer of an expert.
+    pub fn graded(&self, expert: &str, score: f32) {
+        self.feedback.with_label_values(&[expert]).observe(f64::from(score));
+    }
+
     /// The text exposition.
     pub fn render(&self) -> Vec<u8> {
         self.process.refresh();
@@ -345,78 +362,5 @@ impl Meter {
             tracing::error!(%error, "metrics could not be written");
         }
         text
-    }
-}
-
-mod process {
-    //! What Prometheus's client libraries say of their process, read from /proc at each scrape.
-
-    use prometheus::{Gauge, IntGauge, Opts, Registry};
-
-    /// Ticks a second in /proc/self/stat: 100 on every Linux that Rust supports.
-    const TICKS: f64 = 100.0;
-    const PAGE: i64 = 4096;
-
-    #[derive(Debug)]
-    pub(super) struct Process {
-        cpu: prometheus::Counter,
-        resident: IntGauge,
-        virtual_bytes: IntGauge,
-        open_fds: IntGauge,
-        start: Gauge,
-        threads: IntGauge,
-    }
-
-    impl Process {
-        pub(super) fn new(registry: &Registry) -> Self {
-            let gauge = |name: &str, help: &str| {
-                let gauge = IntGauge::with_opts(Opts::new(name, help))
-                    .unwrap_or_else(|e| unreachable!("{name}: {e}"));
-                register(registry, gauge.clone());
-                gauge
-            };
-            let start = Gauge::with_opts(Opts::new(
-                "process_start_time_seconds",
-                "Start time of the process, Unix time.",
-            ));
-            let start = start.unwrap_or_else(|e| unreachable!("{e}"));
-            register(registry, start.clone());
-            let cpu = prometheus::Counter::with_opts(Opts::new(
-                "process_cpu_seconds_total",
-                "User and system CPU time.",
-            ));
-            let cpu = cpu.unwrap_or_else(|e| unreachable!("{e}"));
-            register(registry, cpu.clone());
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            start.set(now.as_secs_f64());
-            Self {
-                cpu,
-                resident: gauge("process_resident_memory_bytes", "Resident memory."),
-                virtual_bytes: gauge("process_virtual_memory_bytes", "Virtual memory."),
-                open_fds: gauge("process_open_fds", "Open file descriptors."),
-                threads: gauge("process_threads", "Threads."),
-                start,
-            }
-        }
-
-        pub(super) fn refresh(&self) {
-            let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return };
-            let Some((_, rest)) = stat.rsplit_once(") ") else { return };
-            let fields: Vec<i64> = rest.split(' ').map(|f| f.parse().unwrap_or(0)).collect();
-            let at = |field: usize| fields.get(field - 3).copied().unwrap_or(0);
-            let cpu = (at(14) + at(15)) as f64 / TICKS;
-            self.cpu.inc_by((cpu - self.cpu.get()).max(0.0));
-            self.threads.set(at(20));
-            self.virtual_bytes.set(at(23));
-            self.resident.set(at(24) * PAGE);
-            self.open_fds.set(std::fs::read_dir("/proc/self/fd").map_or(0, |dir| dir.count() as i64));
-            let _ = &self.start;
-        }
-    }
-
-    fn register<C: prometheus::core::Collector + 'static>(registry: &Registry, collector: C) {
-        if let Err(error) = registry.register(Box::new(collector)) {
-            unreachable!("a metric is declared twice: {error}");
-        }
     }
 }

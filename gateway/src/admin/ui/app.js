@@ -1,0 +1,88 @@
+// The console: four pages over one stream of figures and decisions.
+import { render } from './vendor/preact.js'
+import { useCallback, useEffect, useRef, useState } from './vendor/hooks.js'
+import { Configuration } from './configuration.js'
+import { Decisions } from './decisions.js'
+import { History } from './figures.js'
+import { Now } from './now.js'
+import { follow } from './stream.js'
+import { Try } from './try.js'
+import { Fault, ask, html } from './view.js'
+
+const PAGES = { now: 'Now', decisions: 'Decisions', try: 'Try', configuration: 'Configuration' }
+const KEPT = 500
+const STATES = { live: ['', 'live'], polling: ['late', 'asked for every 2 s'], gone: ['gone', 'no connection'], locked: ['gone', 'locked'] }
+
+function usePlace() {
+  const read = () => location.hash.replace(/^#\//, '').split('/')
+  const [place, setPlace] = useState(read)
+  useEffect(() => {
+    const moved = () => setPlace(read())
+    addEventListener('hashchange', moved)
+    return () => removeEventListener('hashchange', moved)
+  }, [])
+  return place
+}
+
+function App() {
+  const [page, opened] = usePlace()
+  const [apiKey, setApiKey] = useState(sessionStorage.getItem('mixgate-key') ?? '')
+  const [connection, setConnection] = useState(['gone', 'connecting…'])
+  const [status, setStatus] = useState()
+  const [paused, setPaused] = useState(false)
+  const [decisions, setDecisions] = useState([])
+  const [, redraw] = useState(0)
+  const history = useRef(new History())
+  const waiting = useRef([])
+
+  const reread = useCallback(() => ask('/status', apiKey).then(setStatus, () => {}), [apiKey])
+  useEffect(() => {
+    reread()
+    ask('/api/decisions?limit=200', apiKey).then(({ decisions }) => setDecisions(decisions), () => {})
+    return follow(apiKey, {
+      figures: figures => {
+        const old = history.current.now
+        history.current.push(figures)
+        if (old && (old.config_hash !== figures.config_hash || old.draining !== figures.draining)) reread()
+        redraw(number => number + 1)
+      },
+      decision: decision => { waiting.current.unshift(decision) },
+      state: (state, why) => setConnection([state, why]),
+    })
+  }, [apiKey])
+  useEffect(() => {
+    const take = setInterval(() => {
+      if (paused || !waiting.current.length) return
+      const fresh = waiting.current.splice(0)
+      setDecisions(old => [...fresh, ...old.filter(one => !fresh.some(two => two.id === one.id))].slice(0, KEPT))
+    }, 500)
+    return () => clearInterval(take)
+  }, [paused])
+
+  const at = PAGES[page] ? page : 'now'
+  useEffect(() => { document.title = `${PAGES[at]} · mixgate` }, [at])
+  const [tone, told] = STATES[connection[0]]
+  return html`<header class="bar"><h1>mixgate</h1>
+      <nav aria-label="Pages">${Object.entries(PAGES).map(([name, title]) => html`<a key=${name} href=${`#/${name}`} aria-current=${at === name ? 'page' : undefined}>${title}</a>`)}</nav>
+      <span class="state" role="status"><span class=${`dot ${tone}`}></span>${told}${status ? ` · ${status.config_hash}` : ''}</span></header>
+    <main>
+      ${connection[0] === 'locked' ? html`<${Key} set=${key => { sessionStorage.setItem('mixgate-key', key); setApiKey(key) }} />` : html`
+        ${connection[0] === 'gone' && history.current.now && html`<${Fault} error=${`No connection: ${connection[1]}.`}><p>What stands below is from before. It is tried again every 2 seconds.</p><//>`}
+        ${at === 'now' && html`<${Now} history=${history.current} />`}
+        ${at === 'decisions' && html`<${Decisions} decisions=${decisions} paused=${paused} setPaused=${setPaused} opened=${opened} apiKey=${apiKey} />`}
+        ${at === 'try' && html`<${Try} status=${status} apiKey=${apiKey} />`}
+        ${at === 'configuration' && html`<${Configuration} status=${status} reread=${reread} apiKey=${apiKey} />`}`}
+    </main>`
+}
+
+function Key({ set }) {
+  const [key, setKey] = useState('')
+  return html`<form class="card" onSubmit=${event => { event.preventDefault(); set(key) }}><h2>This console wants an admin key</h2>
+    <p>One whose hash stands in <code>server.admin_keys</code>. It stays in this tab.</p>
+    <div class="row"><label>admin key<input type="password" autocomplete="current-password" value=${key} onInput=${event => setKey(event.target.value)} /></label>
+    <button class="main">Open</button></div></form>`
+}
+
+const app = document.getElementById('app')
+app.textContent = ''
+render(html`<${App} />`, app)
