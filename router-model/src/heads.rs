@@ -10,7 +10,7 @@
 
 use crate::encode::Encoding;
 use crate::link::Link;
-use crate::slices::linear;
+use crate::slices::{linear, wide};
 use crate::surface::SURFACE;
 use crate::weights::WORD_DIM;
 
@@ -158,6 +158,14 @@ impl Heads {
         buffers: &mut HeadBuffers,
         odds: &mut Vec<f32>,
     ) {
+        wide(
+            #[inline(always)]
+            || self.sum(encoding, direction, buffers, odds),
+        );
+    }
+
+    #[inline(always)]
+    fn sum(&self, encoding: &Encoding, direction: &[f32], buffers: &mut HeadBuffers, odds: &mut Vec<f32>) {
         let models = self.names.len();
         let HeadBuffers { sums, surface, words } = buffers;
         sums.clear();

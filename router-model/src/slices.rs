@@ -1,7 +1,9 @@
 //! The forward pass of the hot path: the network of [`crate::net`] over plain slices.
 //!
 //! Ten times faster than through tensors, as there is no tensor to allocate and no graph to walk; a test
-//! holds the two equal. Sums over a table are of integers, so they are the same in any order.
+//! holds the two equal. Sums over a table are of integers, so they are the same in any order. The loops are compiled
+//! for the wide registers of newer processors too, and these are used where there are ([`wide`]): the same operations
+//! in the same order, so the same numbers.
 
 use crate::encode::{Encoding, KINDS};
 use crate::weights::{DIM, INPUT, WORD_DIM, Weights};
@@ -19,8 +21,22 @@ pub(crate) fn pooling(count: usize) -> f32 {
     1.0 / (count.max(1) as f32).sqrt()
 }
 
+/// Runs `work` with the widest registers that this processor has; only what is inlined into it gains.
+#[inline(always)]
+pub(crate) fn wide<T>(work: impl FnOnce() -> T) -> T {
+    pulp::Arch::new().dispatch(work)
+}
+
 /// Computes the logits of `encoding` into `buffers.logits`.
 pub(crate) fn forward(weights: &Weights, encoding: &Encoding, buffers: &mut Buffers) {
+    wide(
+        #[inline(always)]
+        || pass(weights, encoding, buffers),
+    );
+}
+
+#[inline(always)]
+fn pass(weights: &Weights, encoding: &Encoding, buffers: &mut Buffers) {
     let Buffers { input, hidden, logits } = buffers;
     input.clear();
     for kind in 0..KINDS {
@@ -45,6 +61,7 @@ pub(crate) fn forward(weights: &Weights, encoding: &Encoding, buffers: &mut Buff
 const RUN: usize = i16::MAX as usize / 128;
 
 /// Sum of rows of `(rows, D)` → `(D)`.
+#[inline(always)]
 fn pool<T: Copy, const D: usize>(table: &[i8], picks: &[T], place: impl Fn(T) -> usize) -> [i32; D] {
     let (rows, _) = table.as_chunks::<D>();
     let mut sums = [0; D];
@@ -60,6 +77,7 @@ fn pool<T: Copy, const D: usize>(table: &[i8], picks: &[T], place: impl Fn(T) ->
 }
 
 /// Divides by the length, if there is one.
+#[inline(always)]
 pub(crate) fn to_unit(vector: &mut [f32]) {
     let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
     if length > 1e-6 {
@@ -71,6 +89,7 @@ pub(crate) fn to_unit(vector: &mut [f32]) {
 const BLOCK: usize = 32;
 
 /// `output = input · weight + bias`: `(in)` × `(in, out)` → `(out)`.
+#[inline(always)]
 pub(crate) fn linear(input: &[f32], weight: &[f32], bias: &[f32], output: &mut Vec<f32>) {
     output.clear();
     output.extend_from_slice(bias);
@@ -93,6 +112,7 @@ pub(crate) fn linear(input: &[f32], weight: &[f32], bias: &[f32], output: &mut V
 }
 
 /// The tanh form of GELU, as candle's `gelu`: x·½(1 + tanh y) = x / (1 + e^−2y), one exponential.
+#[inline(always)]
 fn gelu(x: f32) -> f32 {
     const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
     x / (1.0 + (-TWICE_SQRT_2_OVER_PI * x * (1.0 + 0.044_715 * x * x)).exp())
