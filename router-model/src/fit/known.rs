@@ -128,6 +128,23 @@ pub fn qualities(outcomes: &[Outcome], picks: &[usize], targets: &[f32]) -> Vec<
     enough.map(quality).collect()
 }
 
+impl Design {
+    /// A surface figure of a row, with mean 0 and spread 1.
+    fn figure(&self, row: usize, figure: usize) -> f32 {
+        self.surface.rows[row * SURFACE + figure] * (SURFACE as f32).sqrt()
+    }
+
+    /// The mean of a raw surface figure.
+    fn mean(&self, figure: usize) -> f32 {
+        self.moments[figure].0
+    }
+
+    /// The weight of a raw surface figure that stands for `weight` of it with a spread of 1.
+    fn unscale(&self, figure: usize, weight: f32) -> f32 {
+        weight / (self.moments[figure].1 / (SURFACE as f32).sqrt())
+    }
+}
+
 /// Rows that a source needs to say what is hard in it.
 const SOURCE_ROWS: usize = 150;
 /// Below this many standard errors from nothing a figure is taken for noise.

@@ -6,10 +6,13 @@
 //! regressions did not see. One fit over all features at once did worse: the kinds drown each
 //! other. A thousand rows take about a second.
 
+#[cfg_attr(not(any(feature = "train", test)), expect(dead_code, reason = "sets are made in training"))]
 mod answers;
 mod calibrate;
 mod judge;
+#[cfg_attr(not(feature = "train"), expect(dead_code, reason = "heads of all models are fitted in training"))]
 mod known;
+#[cfg_attr(not(any(feature = "train", test)), expect(dead_code, reason = "lengths are learned in training"))]
 pub(crate) mod length;
 pub(crate) mod ridge;
 
@@ -24,6 +27,7 @@ use ridge::{Dense, Line, Sparse};
 
 pub use calibrate::{Calibrated, LEAST_ROWS, Report, calibrate};
 pub use judge::{How, Judged, judge};
+#[cfg(feature = "train")]
 pub(crate) use known::known;
 pub use known::{HEAD_ROWS, graded, qualities};
 
@@ -110,21 +114,6 @@ impl Design {
     /// The fold of each prompt, by its text: the same text is always in the same fold.
     pub fn folds(&self) -> &[usize] {
         &self.folds
-    }
-
-    /// A surface figure of a row, with mean 0 and spread 1.
-    pub(super) fn figure(&self, row: usize, figure: usize) -> f32 {
-        self.surface.rows[row * SURFACE + figure] * (SURFACE as f32).sqrt()
-    }
-
-    /// The mean of a raw surface figure.
-    pub(super) fn mean(&self, figure: usize) -> f32 {
-        self.moments[figure].0
-    }
-
-    /// The weight of a raw surface figure that stands for `weight` of it with a spread of 1.
-    pub(super) fn unscale(&self, figure: usize, weight: f32) -> f32 {
-        weight / (self.moments[figure].1 / (SURFACE as f32).sqrt())
     }
 
     /// Fits a head for `name` on the rows `picks`; `targets` has a score of 0 to 1 for each of them, by index.
