@@ -205,3 +205,31 @@ async fn other_sites_pages_read_and_do_nothing() {
     rebound.send("GET /api/decisions HTTP/1.1\r\nhost: evil.example\r\n\r\n").await;
     assert_eq!(rebound.reply().await.status, 400);
 }
+
+/// `mixgate top`, which this test's gateway answers meanwhile.
+async fn top(arguments: &[&str]) -> std::process::Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mixgate"));
+    command.arg("top").args(arguments);
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn top_shows_a_running_gateway_in_the_terminal() {
+    let (rig, _models) = rig().await;
+    rig.record_of(&rig.chat(&chat("auto", "@code hello")).await).await;
+    let admin = format!("http://{}", rig.gateway.admin);
+    let said = top(&["--once", "--every", "0.3", "--admin", &admin]).await;
+    let said = (said.status.success(), String::from_utf8(said.stdout).unwrap());
+    assert!(said.0, "{}", said.1);
+    for part in ["requests/s", "cost so far $0.", "all to large", "coder", "healthy", "routed", "100.0 %"] {
+        assert!(said.1.contains(part), "{part}: {}", said.1);
+    }
+    let nobody = top(&["--once", "--admin", "http://127.0.0.1:1"]).await;
+    let told = String::from_utf8(nobody.stderr).unwrap();
+    assert!(nobody.status.code() == Some(1) && told.contains("http://127.0.0.1:1: "), "{told}");
+    let wrong = top(&["--once", "--admin", "localhost"]).await;
+    assert_eq!(wrong.status.code(), Some(2), "{}", String::from_utf8(wrong.stderr).unwrap());
+    let data = format!("http://{}", rig.addr());
+    let told = String::from_utf8(top(&["--once", "--admin", &data]).await.stderr).unwrap();
+    assert!(told.contains("no such path") || told.contains("/api/figures"), "{told}");
+}

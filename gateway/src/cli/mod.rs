@@ -12,6 +12,7 @@ mod route;
 mod schema;
 mod serve;
 mod svg;
+mod top;
 #[cfg(feature = "train")]
 mod train;
 
@@ -48,6 +49,8 @@ enum Command {
     Check(check::Args),
     /// Print the JSON Schema of the configuration.
     Schema(schema::Args),
+    /// A running gateway, live in the terminal.
+    Top(top::Args),
     /// Dry run: the decision for a prompt, and what decided it.
     Route(route::Args),
     /// Teach the router model one's own experts from graded answers, and see what it may promise.
@@ -108,6 +111,7 @@ impl Cli {
             Command::Mock(args) => mock::run(args),
             Command::Check(args) => check::run(&args),
             Command::Schema(args) => schema::run(args),
+            Command::Top(args) => top::run(args),
             Command::Route(args) => route::run(args),
             Command::Calibrate(args) => calibrate::run(&args),
             Command::Catalogue(args) => catalogue::run(args),

@@ -85,5 +85,10 @@ fn process_environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// A variable of the environment that a command takes; empty: not set.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    process_environment(name).filter(|value| !value.is_empty())
+}
+
 #[cfg(test)]
 mod tests;
