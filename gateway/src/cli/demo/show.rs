@@ -175,7 +175,8 @@ impl Show {
         );
         anstream::println!("  curl http://{data}/v1/models");
         anstream::println!("  curl http://{admin}/metrics");
-        anstream::println!("  curl http://{admin}/api/decisions?limit=3");
+        anstream::println!("  mixgate top --admin http://{admin}");
+        anstream::println!("Or open the console in a browser: http://{admin}/ui/");
     }
 }
 

@@ -128,6 +128,8 @@ fn loss(judged: &Judgement, large: &str) -> String {
     let count = (gain * judged.n as f64).round();
     let right = match count {
         0.0 => "as many answers are right".to_owned(),
+        -1.0 => "1 answer fewer is right".to_owned(),
+        1.0 => "1 answer more is right".to_owned(),
         count if count < 0.0 => format!("{:.0} answers fewer are right", -count),
         count => format!("{count:.0} answers more are right"),
     };
