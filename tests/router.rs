@@ -171,6 +171,12 @@ fn train_learns_from_the_log_and_what_was_said_of_its_answers() {
     let known = out(&mixgate(folder.path(), &["catalogue", "--model", "mine.safetensors", "poet"]));
     assert!(known.contains("chat") && known.contains("260"), "{known}");
 
+    // feedback stands in the log itself
+    let with_feedback: String = (0..300).map(|n| format!("{}{}", record(n), grade(n))).collect();
+    fs::write(folder.path().join("log.jsonl"), with_feedback).unwrap();
+    let said = out(&mixgate(folder.path(), &train));
+    assert!(said.contains("poet") && said.contains(" 300 "), "{said}");
+
     fs::write(folder.path().join("grades.jsonl"), "{\"decision\":\"d1\",\"score\":7}\n").unwrap();
     let (code, said) = err(&mixgate(folder.path(), &[&train[..], &["--grades", "grades.jsonl"]].concat()));
     assert!(code == Some(1) && said.contains("grades.jsonl:1: score 7 is not one of 0 to 1"), "{said}");
