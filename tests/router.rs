@@ -136,6 +136,19 @@ fn models_of_the_catalogue_can_be_promised_from_as_they_are_shipped() {
 }
 
 #[test]
+fn every_policy_of_the_documented_panel_is_measured() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let said = out(&mixgate(&docs, &["check", "--config", "panel.yaml"]));
+    assert_eq!(said.matches("on 1997 graded prompts of mmlu-pro: ").count(), 6, "{said}");
+    assert_eq!(said.matches("the fallback alone 0.726").count(), 6, "{said}");
+    let readme = include_str!("../README.md");
+    for line in said.lines().filter(|line| line.contains("graded prompts of mmlu-pro: ")) {
+        let share = line.split(": ").nth(1).and_then(|rest| rest.split(" to ").next()).unwrap();
+        assert!(readme.contains(&format!("| {share} |")), "the README's table lacks {share}: {line}");
+    }
+}
+
+#[test]
 fn calibrate_refuses_what_does_not_help() {
     let folder = tempfile::tempdir().unwrap();
     graded(folder.path(), 80);
