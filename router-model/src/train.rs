@@ -33,7 +33,8 @@ use words::WordTable;
 pub use words::{KeyedVectors, WordVectors};
 
 /// Trains on `rows`, tunes the calibration on `dev`, fits a head for each model in `outcomes`, and gives the
-/// model.
+/// model. After each pass but the last `checkpoint`, where there is one, gets the number of the pass and the network
+/// as it stands, a whole model without heads.
 ///
 /// # Errors
 ///
@@ -44,6 +45,7 @@ pub fn train(
     dev: &[Row],
     outcomes: &[Outcome],
     progress: &mut dyn FnMut(Progress),
+    checkpoint: Option<Checkpoint<'_>>,
 ) -> Result<RouterModel, TrainError> {
     let labels: Vec<String> =
         rows.iter().filter_map(|row| row.domain.clone()).collect::<BTreeSet<_>>().into_iter().collect();
@@ -52,9 +54,16 @@ pub fn train(
     }
     let examples = examples(recipe, rows, &labels);
     let mut trainer = Trainer::new(recipe, labels.len())?;
-    trainer.run(&examples, progress)?;
-    finish::finish(recipe, &trainer, labels, rows, dev, outcomes, progress)
+    let network = |trainer: &Trainer<'_>| finish::network(recipe, trainer, &labels, rows, dev);
+    trainer.run(&examples, progress, &mut |trainer, pass| match checkpoint {
+        Some(ref keep) => keep(pass, &network(trainer)?),
+        None => Ok(()),
+    })?;
+    finish::finish(network(&trainer)?, dev, outcomes, progress)
 }
+
+/// Takes the network after a pass.
+pub type Checkpoint<'a> = &'a dyn Fn(usize, &RouterModel) -> Result<(), TrainError>;
 
 /// A row ready to learn from.
 struct Example<'a> {
@@ -118,11 +127,12 @@ impl<'a> Trainer<'a> {
         &mut self,
         examples: &[Example<'_>],
         progress: &mut dyn FnMut(Progress),
-    ) -> candle_core::Result<()> {
+        passed: &mut dyn FnMut(&Self, usize) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
         let of = examples.len() * self.recipe.epochs;
         let (mut done, mut loss, mut steps) = (0, 0.0, 0.0);
         let mut order: Vec<usize> = (0..examples.len()).collect();
-        for _ in 0..self.recipe.epochs {
+        for pass in 1..=self.recipe.epochs {
             shuffle(&mut order, &mut self.random);
             for picks in order.chunks(self.recipe.batch) {
                 let batch: Vec<&Example<'_>> = picks.iter().map(|&pick| &examples[pick]).collect();
@@ -133,6 +143,9 @@ impl<'a> Trainer<'a> {
                     progress(Progress::Network { rows: done, of, loss: loss / steps });
                     (loss, steps) = (0.0, 0.0);
                 }
+            }
+            if pass < self.recipe.epochs {
+                passed(self, pass)?;
             }
         }
         Ok(())
@@ -230,7 +243,8 @@ mod tests {
     #[test]
     fn a_model_learns_what_the_rows_say() {
         let mut last = None;
-        let model = train(&recipe(), &rows(), &rows(), &[], &mut |progress| last = Some(progress)).unwrap();
+        let model =
+            train(&recipe(), &rows(), &rows(), &[], &mut |progress| last = Some(progress), None).unwrap();
         assert_eq!(model.domains(), ["rhymes", "sums"]);
         assert_eq!(model.card().dev.accuracy, 1.0);
         assert_eq!(model.card().sources[0].licenses, ["CC0-1.0"]);
@@ -245,21 +259,37 @@ mod tests {
     fn the_same_recipe_and_rows_give_the_same_bytes() {
         let file = |seed| {
             let recipe = Recipe { seed, ..recipe() };
-            train(&recipe, &rows(), &rows(), &[], &mut |_| ()).unwrap().to_bytes().unwrap()
+            train(&recipe, &rows(), &rows(), &[], &mut |_| (), None).unwrap().to_bytes().unwrap()
         };
         assert!(file(1) == file(1));
         assert!(file(1) != file(2));
     }
 
     #[test]
+    fn each_pass_but_the_last_gives_a_model_and_changes_nothing() {
+        let seen = std::cell::RefCell::new(Vec::new());
+        let keep = |pass: usize, model: &RouterModel| {
+            let again = RouterModel::from_bytes(&model.to_bytes().unwrap()).unwrap();
+            seen.borrow_mut().push((pass, again.card().dev.accuracy));
+            Ok(())
+        };
+        let with = train(&recipe(), &rows(), &rows(), &[], &mut |_| (), Some(&keep)).unwrap();
+        let without = train(&recipe(), &rows(), &rows(), &[], &mut |_| (), None).unwrap();
+        assert_eq!(with.version(), without.version());
+        let seen = seen.into_inner();
+        assert_eq!(seen.iter().map(|(pass, _)| *pass).collect::<Vec<_>>(), [1, 2]);
+        assert!(seen.iter().all(|(_, accuracy)| *accuracy > 0.5), "{seen:?}");
+    }
+
+    #[test]
     fn one_domain_is_nothing_to_learn() {
-        let error = train(&recipe(), &rows()[..1], &[], &[], &mut |_| ()).unwrap_err();
+        let error = train(&recipe(), &rows()[..1], &[], &[], &mut |_| (), None).unwrap_err();
         assert_eq!(error.to_string(), "the training rows name 1 domains, where 2 to 32 can be learned");
     }
 
     #[test]
     fn without_tuning_rows_there_is_still_a_model() {
-        let model = train(&recipe(), &rows(), &[], &[], &mut |_| ()).unwrap();
+        let model = train(&recipe(), &rows(), &[], &[], &mut |_| (), None).unwrap();
         assert_eq!(model.score("add", &mut Scratch::default()).ood(), 0.0);
         assert!((model.card().temperature - 1.0).abs() < 1e-6, "{}", model.card().temperature);
     }

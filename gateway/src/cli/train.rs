@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use router_model::outcomes::{self, Outcome};
-use router_model::train::{KeyedVectors, Progress, Recipe, WordVectors, train};
+use router_model::train::{Checkpoint, KeyedVectors, Progress, Recipe, TrainError, WordVectors, train};
 use router_model::{DataFile, RouterModel, data, eval};
 
 use super::{Exit, sha256};
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     outcomes: Vec<PathBuf>,
     /// Train no network, but learn the chances of one's own experts from this decision log, whose records must have
     /// their text (`log.content: full`). The experts' names become names of the catalogue.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["domains", "dev", "outcomes", "distill", "words", "epochs", "seed", "date"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["domains", "dev", "outcomes", "distill", "words", "checkpoints", "epochs", "seed", "date"])]
     from_log: Option<PathBuf>,
     /// What was said of the answers in the log: JSON lines with `decision`, its id, and `score`, 0 to 1.
     #[arg(long, value_name = "FILE", requires = "from_log")]
@@ -44,11 +44,15 @@ pub(crate) struct Args {
     out: PathBuf,
     /// Train nothing, but write vectors for `--words`, of the words of the prompts as a sentence encoder
     /// reads them: a folder with the config.json, tokenizer.json and model.safetensors of a BERT.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["dev", "outcomes", "words", "epochs", "seed", "date"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dev", "outcomes", "words", "checkpoints", "epochs", "seed", "date"])]
     distill: Option<PathBuf>,
     /// Vectors of words to start from, made by `--distill`; without it those of the built-in model.
     #[arg(long, value_name = "FILE")]
     words: Option<PathBuf>,
+    /// Keep the network after each pass too, as pass-1.safetensors and so on in this folder: what is there when
+    /// training is stopped can be used, and passes can be compared with `mixgate eval`.
+    #[arg(long, value_name = "DIR")]
+    checkpoints: Option<PathBuf>,
     /// Passes over the prompts.
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
@@ -94,17 +98,40 @@ fn fit(domains: &Path, dev: &Path, args: Args) -> Result<(), Exit> {
     let (dev, dev_file) = read(dev)?;
     let (outcomes, outcome_files) = read_outcomes(&args.outcomes)?;
     let out = args.out.clone();
-    let words = args.words.clone();
+    let (words, checkpoints) = (args.words.clone(), args.checkpoints.clone());
+    if let Some(folder) = &checkpoints {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Exit::Input(format!("{}: {error}", folder.display())))?;
+    }
     let mut recipe = recipe(args, [rows_file, dev_file].into_iter().chain(outcome_files).collect());
     (recipe.words, recipe.hash_seed) = vectors(words.as_deref(), recipe.hash_seed)?;
     let bar = bar();
-    let trained = train(&recipe, &rows, &dev, &outcomes, &mut |progress| advance(&bar, progress));
+    let keep = |pass: usize, model: &RouterModel| keep(checkpoints.as_deref(), &bar, pass, model);
+    let keep: Option<Checkpoint<'_>> = if checkpoints.is_some() { Some(&keep) } else { None };
+    let trained = train(&recipe, &rows, &dev, &outcomes, &mut |progress| advance(&bar, progress), keep);
     bar.finish_and_clear();
     let model = trained.map_err(|error| Exit::Input(error.to_string()))?;
     let bytes = model.to_bytes().map_err(|error| Exit::Internal(error.to_string()))?;
     write(&out, &bytes)?;
     super::eval::show(&eval::evaluate(&model, &dev));
     show_card(&model, &out, bytes.len());
+    Ok(())
+}
+
+/// Writes the network after a pass, and says how good it is by then.
+fn keep(
+    folder: Option<&Path>,
+    bar: &ProgressBar,
+    pass: usize,
+    model: &RouterModel,
+) -> Result<(), TrainError> {
+    let Some(folder) = folder else { return Ok(()) };
+    let path = folder.join(format!("pass-{pass}.safetensors"));
+    let bytes = model.to_bytes().map_err(TrainError::Write)?;
+    std::fs::write(&path, bytes)
+        .map_err(|error| TrainError::Checkpoint(format!("{}: {error}", path.display())))?;
+    let accuracy = model.card().dev.accuracy;
+    bar.suspend(|| anstream::eprintln!("pass {pass}: accuracy {accuracy:.3}, in {}", path.display()));
     Ok(())
 }
 

@@ -24,19 +24,17 @@ use crate::{RouterModel, Scratch, ood, slices};
 /// Ranks of novelty that a card keeps: every half per cent.
 const RANKS: usize = 201;
 
-pub(super) fn finish(
+/// The model of the network as it stands, calibrated on `dev`, without heads.
+pub(super) fn network(
     recipe: &Recipe,
     trainer: &Trainer<'_>,
-    labels: Vec<String>,
+    labels: &[String],
     rows: &[Row],
     dev: &[Row],
-    outcomes: &[Outcome],
-    progress: &mut dyn FnMut(Progress),
-) -> std::result::Result<RouterModel, TrainError> {
-    let weights = weights(recipe, trainer, rows)?;
+) -> Result<RouterModel> {
     let mut model = RouterModel {
-        card: card(recipe, labels, rows),
-        weights,
+        card: card(recipe, labels.to_vec(), rows),
+        weights: weights(recipe, trainer, rows)?,
         heads: Heads::default(),
         answers: Vec::new(),
         length: Length::default(),
@@ -44,6 +42,25 @@ pub(super) fn finish(
     model.card.temperature = fit_temperature(&model, dev);
     none::learn(&mut model, rows, recipe.seed);
     model.card.novelty = novelty_ranks(&model, dev);
+    Ok(judged(model, dev))
+}
+
+/// The same with its name and its figures on the tuning rows in its card.
+fn judged(mut model: RouterModel, dev: &[Row]) -> RouterModel {
+    model.card.version = model.fingerprint();
+    let report = eval::evaluate(&model, dev);
+    model.card.dev =
+        DevFigures { rows: report.n, accuracy: report.accuracy, macro_f1: report.macro_f1, ece: report.ece };
+    model
+}
+
+/// The network with a head for each model in `outcomes`, as it will be read back.
+pub(super) fn finish(
+    mut model: RouterModel,
+    dev: &[Row],
+    outcomes: &[Outcome],
+    progress: &mut dyn FnMut(Progress),
+) -> std::result::Result<RouterModel, TrainError> {
     let known = known(&model, outcomes, &mut |done, of| progress(Progress::Heads { done, of }));
     (model.weights.difficulty, model.card.difficulty_offset) = known.difficulty;
     (model.heads, model.card.known) = (known.heads, known.known);
@@ -51,10 +68,7 @@ pub(super) fn finish(
         (model.length, model.card.length) = (learned.length, Some(learned.card));
     }
     known.answers.into_iter().for_each(|set| model.carry(set));
-    model.card.version = model.fingerprint();
-    let report = eval::evaluate(&model, dev);
-    model.card.dev =
-        DevFigures { rows: report.n, accuracy: report.accuracy, macro_f1: report.macro_f1, ece: report.ece };
+    let model = judged(model, dev);
     // Read back what will be written: a model that cannot be loaded must not leave here.
     let bytes = model.to_bytes().map_err(TrainError::Write)?;
     RouterModel::from_bytes(&bytes).map_err(TrainError::Write)

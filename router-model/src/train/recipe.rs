@@ -102,6 +102,8 @@ pub enum TrainError {
     Candle(candle_core::Error),
     /// The result cannot be written.
     Write(LoadError),
+    /// A checkpoint cannot be written: where and why.
+    Checkpoint(String),
 }
 
 impl std::fmt::Display for TrainError {
@@ -112,6 +114,7 @@ impl std::fmt::Display for TrainError {
             }
             TrainError::Candle(error) => write!(f, "training: {error}"),
             TrainError::Write(error) => write!(f, "training: {error}"),
+            TrainError::Checkpoint(why) => write!(f, "training: the checkpoint {why}"),
         }
     }
 }
