@@ -8,6 +8,7 @@ mod circuits;
 mod clients;
 mod commands;
 mod console;
+mod console_browser;
 mod fuzz_seeds;
 mod governance;
 mod harness;

@@ -1,14 +1,35 @@
 //! Programs of others that tests need: installed below `target/` where they are not there yet.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::{fs, io};
 
 /// Runs a command; what it said is shown where it fails.
 pub(crate) fn must(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let output = command.output();
+    went_well(command, output);
+}
+
+fn went_well(command: &Command, output: io::Result<Output>) {
+    let output = output.unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
     assert!(output.status.success(), "{command:?}\n{}\n{}", text(&output.stdout), text(&output.stderr));
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs a command of apt, one at a time; where it fails, again with the newest lists.
+fn apt(command: &mut Command) -> io::Result<Output> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock();
+    let first = command.output()?;
+    if first.status.success() {
+        return Ok(first);
+    }
+    Command::new("apt-get").args(["update", "--quiet"]).output()?;
+    command.output()
 }
 
 /// A folder that holds what is `wanted`; `install` fills it where that has not been done yet.
@@ -33,11 +54,38 @@ pub(crate) fn promtool() -> Command {
     let folder = installed("promtool", b"debian", |folder| {
         let mut download = Command::new("apt-get");
         download.args(["download", "--quiet", "prometheus"]).current_dir(folder);
-        if !download.output().is_ok_and(|output| output.status.success()) {
-            must(Command::new("apt-get").args(["update", "--quiet"]));
-            must(&mut download);
-        }
+        let output = apt(&mut download);
+        went_well(&download, output);
         must(Command::new("sh").args(["-c", "dpkg-deb -x prometheus_*.deb ."]).current_dir(folder));
     });
     Command::new(folder.join("usr/bin/promtool"))
+}
+
+/// Chromium, or Chrome: what `CHROMIUM` names, else the one on the path, else Debian's package. It needs dozens of
+/// libraries: it is installed, not unpacked, and that only root may do.
+pub(crate) fn chromium() -> PathBuf {
+    if let Some(named) = std::env::var_os("CHROMIUM") {
+        return named.into();
+    }
+    if let Some(found) = browser_on_the_path() {
+        return found;
+    }
+    let mut install = Command::new("apt-get");
+    install.args(["install", "--yes", "--quiet", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]);
+    install.args(["chromium", "fonts-dejavu-core"]).env("DEBIAN_FRONTEND", "noninteractive");
+    let output = apt(install.stdin(Stdio::null()));
+    browser_on_the_path().unwrap_or_else(|| {
+        let said = output.map_or_else(|error| error.to_string(), |output| text(&output.stderr));
+        panic!(
+            "the console is tested in Chromium, and there is none: install it (Debian: `apt-get install chromium`), \
+             or name one in CHROMIUM. Installing it here failed:\n{said}"
+        )
+    })
+}
+
+fn browser_on_the_path() -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    let names = ["chromium", "google-chrome", "chromium-browser"];
+    let all = std::env::split_paths(&folders).flat_map(|folder| names.map(|name| folder.join(name)));
+    all.into_iter().find(|file| file.is_file())
 }

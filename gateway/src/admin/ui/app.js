@@ -3,7 +3,7 @@ import { render } from './vendor/preact.js'
 import { useCallback, useEffect, useRef, useState } from './vendor/hooks.js'
 import { Configuration } from './configuration.js'
 import { Decisions } from './decisions.js'
-import { History } from './figures.js'
+import { History, total } from './figures.js'
 import { Now } from './now.js'
 import { follow } from './stream.js'
 import { Try } from './try.js'
@@ -11,7 +11,9 @@ import { Fault, ask, html } from './view.js'
 
 const PAGES = { now: 'Now', decisions: 'Decisions', try: 'Try', configuration: 'Configuration' }
 const KEPT = 500
-const STATES = { live: ['', 'live'], polling: ['late', 'asked for every 2 s'], gone: ['gone', 'no connection'], locked: ['gone', 'locked'] }
+/** How often the list is asked for where events told of some decisions only, as they do of a flood, milliseconds. */
+const CAUGHT_UP = 5000
+const STATES = { live: ['', 'live'], polling: ['late', 'asking every 2 s'], gone: ['gone', 'no connection'], locked: ['gone', 'locked'] }
 
 function usePlace() {
   const read = () => location.hash.replace(/^#\//, '').split('/')
@@ -34,30 +36,49 @@ function App() {
   const [, redraw] = useState(0)
   const history = useRef(new History())
   const waiting = useRef([])
+  const known = useRef()
+  const missed = useRef(0)
 
   const reread = useCallback(() => ask('/status', apiKey).then(setStatus, () => {}), [apiKey])
+  const merge = fresh => setDecisions(old => {
+    const ids = new Set(fresh.map(one => one.id))
+    const all = [...fresh, ...old.filter(one => !ids.has(one.id))]
+    return all.sort((one, two) => (one.time < two.time) - (one.time > two.time)).slice(0, KEPT)
+  })
+  const catchUp = useCallback(() => {
+    missed.current = 0
+    ask('/api/decisions?limit=200', apiKey).then(({ decisions }) => merge(decisions), () => {})
+  }, [apiKey])
   useEffect(() => {
-    reread()
-    ask('/api/decisions?limit=200', apiKey).then(({ decisions }) => setDecisions(decisions), () => {})
+    known.current = undefined
     return follow(apiKey, {
       figures: figures => {
         const old = history.current.now
         history.current.push(figures)
+        if (old) missed.current += total(figures) - total(old)
         if (old && (old.config_hash !== figures.config_hash || old.draining !== figures.draining)) reread()
         redraw(number => number + 1)
       },
-      decision: decision => { waiting.current.unshift(decision) },
-      state: (state, why) => setConnection([state, why]),
+      decision: decision => {
+        missed.current -= 1
+        waiting.current = [decision, ...waiting.current].slice(0, KEPT)
+      },
+      state: (state, why) => {
+        if (known.current === `${state} ${why}`) return
+        known.current = `${state} ${why}`
+        setConnection([state, why])
+        if (state !== 'live' && state !== 'polling') return
+        reread()
+        catchUp()
+      },
     })
   }, [apiKey])
   useEffect(() => {
-    const take = setInterval(() => {
-      if (paused || !waiting.current.length) return
-      const fresh = waiting.current.splice(0)
-      setDecisions(old => [...fresh, ...old.filter(one => !fresh.some(two => two.id === one.id))].slice(0, KEPT))
-    }, 500)
-    return () => clearInterval(take)
-  }, [paused])
+    if (paused) return
+    const take = setInterval(() => waiting.current.length && merge(waiting.current.splice(0)), 500)
+    const check = setInterval(() => missed.current > 0 && catchUp(), CAUGHT_UP)
+    return () => [take, check].forEach(clearInterval)
+  }, [paused, catchUp])
 
   const at = PAGES[page] ? page : 'now'
   useEffect(() => { document.title = `${PAGES[at]} · mixgate` }, [at])
@@ -66,19 +87,20 @@ function App() {
       <nav aria-label="Pages">${Object.entries(PAGES).map(([name, title]) => html`<a key=${name} href=${`#/${name}`} aria-current=${at === name ? 'page' : undefined}>${title}</a>`)}</nav>
       <span class="state" role="status"><span class=${`dot ${tone}`}></span>${told}${status ? ` · ${status.config_hash}` : ''}</span></header>
     <main>
-      ${connection[0] === 'locked' ? html`<${Key} set=${key => { sessionStorage.setItem('mixgate-key', key); setApiKey(key) }} />` : html`
+      ${connection[0] === 'locked' ? html`<${Key} wrong=${apiKey !== ''} set=${key => { sessionStorage.setItem('mixgate-key', key); setApiKey(key) }} />` : html`
         ${connection[0] === 'gone' && history.current.now && html`<${Fault} error=${`No connection: ${connection[1]}.`}><p>What stands below is from before. It is tried again every 2 seconds.</p><//>`}
         ${at === 'now' && html`<${Now} history=${history.current} />`}
-        ${at === 'decisions' && html`<${Decisions} decisions=${decisions} paused=${paused} setPaused=${setPaused} opened=${opened} apiKey=${apiKey} />`}
+        ${at === 'decisions' && html`<${Decisions} decisions=${decisions} paused=${paused} setPaused=${setPaused} waiting=${waiting.current.length} opened=${opened} apiKey=${apiKey} />`}
         ${at === 'try' && html`<${Try} status=${status} apiKey=${apiKey} />`}
         ${at === 'configuration' && html`<${Configuration} status=${status} reread=${reread} apiKey=${apiKey} />`}`}
     </main>`
 }
 
-function Key({ set }) {
+function Key({ wrong, set }) {
   const [key, setKey] = useState('')
   return html`<form class="card" onSubmit=${event => { event.preventDefault(); set(key) }}><h2>This console wants an admin key</h2>
     <p>One whose hash stands in <code>server.admin_keys</code>. It stays in this tab.</p>
+    ${wrong && html`<p class="bad" role="alert">The key given is none of them.</p>`}
     <div class="row"><label>admin key<input type="password" autocomplete="current-password" value=${key} onInput=${event => setKey(event.target.value)} /></label>
     <button class="main">Open</button></div></form>`
 }

@@ -1,6 +1,6 @@
 // Decisions: as they happen, filtered, and one of them opened.
 import { useEffect, useRef, useState } from './vendor/hooks.js'
-import { Empty, Fault, ask, clock, count, html, millis, post, share, usd } from './view.js'
+import { Empty, Facts, Fault, ask, bar, clock, count, html, millis, moment, post, share, usd, usdColumn } from './view.js'
 
 const FILTERS = {
   expert: decision => decision.chosen ?? '–',
@@ -11,20 +11,26 @@ const FILTERS = {
 }
 const SHOWN = 200
 
-export function Decisions({ decisions, paused, setPaused, opened, apiKey }) {
+export function Decisions({ decisions, paused, setPaused, waiting, opened, apiKey }) {
   const [filter, setFilter] = useState({})
   const fits = decision => Object.entries(filter).every(([name, wanted]) => !wanted || FILTERS[name](decision) === wanted)
   const fitting = decisions.filter(fits)
   return html`<section class="card">
     <div class="row spread"><h2>Decisions</h2>
-      <button onClick=${() => setPaused(!paused)} aria-pressed=${paused}>${paused ? 'Go on' : 'Pause'}</button></div>
+      <div class="row">${paused && html`<span class="quiet">paused, ${waiting} more came</span>`}
+        <button onClick=${() => setPaused(!paused)}>${paused ? 'Go on' : 'Pause'}</button></div></div>
     <div class="filters">${Object.entries(FILTERS).map(([name, of]) => html`<${Filter} key=${name} name=${name}
-      values=${[...new Set(decisions.map(of))].sort()} value=${filter[name]} set=${value => setFilter({ ...filter, [name]: value })} />`)}
-      <span class="quiet">${fitting.length} of the newest ${decisions.length}</span></div>
+      values=${[...new Set([...decisions.map(of), ...filter[name] ? [filter[name]] : []])].sort()} value=${filter[name]} set=${value => setFilter({ ...filter, [name]: value })} />`)}
+      <span class="quiet beside">${shown(fitting.length, decisions.length)}</span></div>
     ${fitting.length ? html`<${Table} decisions=${fitting.slice(0, SHOWN)} />`
       : html`<${Empty}>${decisions.length ? 'None fits these filters.' : 'No decision yet. They appear here as requests end.'}<//>`}
-    ${opened && html`<${Opened} id=${opened} known=${decisions.find(one => one.id === opened)} apiKey=${apiKey} />`}
+    ${opened && html`<${Opened} key=${opened} id=${opened} known=${decisions.find(one => one.id === opened)} apiKey=${apiKey} />`}
   </section>`
+}
+
+function shown(fitting, all) {
+  const of = fitting === all ? `the newest ${count(all)}` : `${count(fitting)} of the newest ${count(all)}`
+  return fitting > SHOWN ? `${of}, ${SHOWN} shown` : of
 }
 
 function Filter({ name, values, value = '', set }) {
@@ -33,15 +39,17 @@ function Filter({ name, values, value = '', set }) {
 }
 
 function Table({ decisions }) {
+  const money = usdColumn(decisions.flatMap(one => [one.cost_usd, one.saved_usd]))
+  const open = id => getSelection().isCollapsed && (location.hash = `#/decisions/${id}`)
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Decisions"><table><thead><tr>
     <th>time</th><th>domain</th><th>expert</th><th>reason</th><th>outcome</th><th class="n">tokens</th>
     <th class="n">cost</th><th class="n">saved</th><th class="n">first token</th><th class="n">total</th></tr></thead>
-    <tbody>${decisions.map(one => html`<tr key=${one.id}>
+    <tbody>${decisions.map(one => html`<tr key=${one.id} class="opens" onClick=${() => open(one.id)}>
       <td><a href=${`#/decisions/${one.id}`}>${clock(one.time)}</a></td>
-      <td>${one.domain ?? '–'}</td><td>${one.chosen ?? '–'}</td><td>${one.reason ?? '–'}</td>
-      <td class=${one.outcome === 'ok' ? '' : 'bad'}>${one.outcome}</td>
+      <td>${one.domain ?? '–'}</td><td>${one.chosen ?? '–'}</td><td class=${one.reason === 'routed' ? 'quiet' : ''}>${one.reason ?? '–'}</td>
+      <td class=${one.outcome === 'ok' ? 'quiet' : 'bad'}>${one.outcome}</td>
       <td class="n">${one.usage ? `${count(one.usage.input)} + ${count(one.usage.output)}` : '–'}</td>
-      <td class="n">${usd(one.cost_usd)}</td><td class="n">${usd(one.saved_usd)}</td>
+      <td class="n">${money(one.cost_usd)}</td><td class="n">${money(one.saved_usd)}</td>
       <td class="n">${millis(one.first_token_millis)}</td><td class="n">${millis(one.total_millis)}</td>
     </tr>`)}</tbody></table></div>`
 }
@@ -53,49 +61,72 @@ function Opened({ id, known, apiKey }) {
   useEffect(() => {
     dialog.current.showModal()
     if (!known) ask(`/api/decisions/${encodeURIComponent(id)}`, apiKey).then(setDecision, setError)
-  }, [id])
+  }, [])
   const close = () => { location.hash = '#/decisions' }
-  return html`<dialog ref=${dialog} onClose=${close} aria-label="Decision">
-    <div class="row spread"><h2>Decision</h2><button onClick=${() => dialog.current.close()}>Close</button></div>
+  const beside = event => event.target === dialog.current && dialog.current.close()
+  return html`<dialog ref=${dialog} onClose=${close} onClick=${beside} aria-label="Decision"><div class="inside">
+    <div class="row spread"><h2>${decision ? `${decision.domain ?? 'unknown domain'} → ${decision.chosen ?? 'nobody'}` : 'Decision'}</h2>
+      <button onClick=${() => dialog.current.close()}>Close</button></div>
     ${error && html`<${Fault} error=${error.status === 404 ? 'This decision is no longer remembered.' : error.message}>
       <p>The newest 1,000 are kept here; all are in the decision log.</p><//>`}
     ${decision && html`<${Whole} decision=${decision} apiKey=${apiKey} />`}
-  </dialog>`
+  </div></dialog>`
 }
 
 function Whole({ decision, apiKey }) {
   const { usage } = decision
-  return html`<p><strong>${decision.domain ?? 'unknown domain'} → ${decision.chosen ?? 'nobody'}</strong> (${decision.reason ?? '–'}), ${decision.outcome}</p>
-    <p class="quiet">${new Date(decision.time).toLocaleString('en-GB')} · ${decision.id} · request ${decision.request_id} · asked for ${decision.requested_model}${decision.tenant ? ` · ${decision.tenant}` : ''}</p>
+  const part = (number, name) => number ? ` (${count(number)} ${name})` : ''
+  return html`<p><span class="tag">${decision.reason ?? '–'}</span> <span class=${`tag ${decision.outcome === 'ok' ? 'good' : 'bad'}`}>${decision.outcome}</span></p>
+    <${Facts} all=${[
+      ['time', moment(decision.time)],
+      ['asked for', decision.requested_model],
+      ['tenant', decision.tenant],
+      ...routed(decision),
+      ['tokens in', usage && count(usage.input) + part(usage.cached_input, 'cached')],
+      ['tokens out', usage && count(usage.output) + part(usage.reasoning, 'reasoning') + (decision.usage_estimated ? ', estimated' : '')],
+      ['cost', usage && usd(decision.cost_usd)],
+      ['at the fallback', usage && usd(decision.baseline_cost_usd)],
+      ['saved', usage && usd(decision.saved_usd)],
+      ['first token', decision.first_token_millis == null ? null : millis(decision.first_token_millis)],
+      ['total', millis(decision.total_millis)],
+    ]} />
     <${Candidates} decision=${decision} />
     <h3>Attempts</h3>
     <${Attempts} attempts=${decision.attempts ?? []} total=${decision.total_millis} />
-    <h3>Tokens and money</h3>
-    ${usage ? html`<p>${count(usage.input)} in${usage.cached_input ? ` (${count(usage.cached_input)} cached)` : ''}, ${count(usage.output)} out${usage.reasoning ? ` (${count(usage.reasoning)} reasoning)` : ''}${decision.usage_estimated ? ', estimated: the upstream sent no usage' : ''}.
-      Cost ${usd(decision.cost_usd)}, at the fallback ${usd(decision.baseline_cost_usd)}, saved ${usd(decision.saved_usd)}.</p>` : html`<p class="quiet">Nothing was used.</p>`}
-    ${decision.text && html`<h3>Text</h3><p>${decision.text}</p>`}
-    ${decision.text && html`<${Words} text=${decision.text} apiKey=${apiKey} />`}
-    <${Feedback} decision=${decision} apiKey=${apiKey} />`
+    ${decision.text && html`<h3>Text</h3><p class="text">${decision.text}</p><${Words} text=${decision.text} apiKey=${apiKey} />`}
+    <${Feedback} decision=${decision} apiKey=${apiKey} />
+    <p class="quiet small">decision ${decision.id}, request ${decision.request_id}</p>`
 }
 
-export function Candidates({ decision }) {
-  const candidates = decision.candidates ?? []
-  if (!candidates.length) return null
-  const fallback = decision.fallback
-  return html`<p>Confidence ${share(decision.confidence)}, unlike anything known ${share(decision.ood_score, 0)},
-    policy ${decision.policy}, router ${decision.router_version}, ${decision.route_micros} µs.</p>
-    <div class="scroll" tabindex="0" role="region" aria-label="Candidates"><table><thead><tr><th>candidate</th><th class="n">expected quality</th>
-      <th class="n">expected cost</th><th>may take it</th></tr></thead>
+/** What the router found, as facts. */
+export const routed = run => run.candidates?.length ? [
+  ['policy', run.policy],
+  ['confidence', share(run.confidence)],
+  ['stranger than', run.ood_score == null ? null : `${share(run.ood_score, 0)} of prompts`],
+  ['decided in', `${count(run.route_micros)} µs`],
+  ['router', run.router_version],
+] : []
+
+export function Candidates({ decision, fallback }) {
+  const all = [...decision.candidates ?? []].sort((one, two) => two.score - one.score)
+  if (!all.length) return null
+  const candidates = all.filter(one => one.eligible || one.expert === decision.chosen)
+  const money = usdColumn(candidates.map(one => one.expected_cost_usd))
+  const others = Object.entries(Object.groupBy(all.filter(one => !candidates.includes(one)), one => one.why_not))
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Candidates"><table><thead><tr><th>candidate</th><th class="n bar">expected quality</th>
+      <th class="n">expected cost</th></tr></thead>
     <tbody>${candidates.map(one => html`<tr key=${one.expert} class=${one.expert === decision.chosen ? 'pick' : ''}>
-      <td>${one.expert}${one.expert === fallback ? ' (fallback)' : ''}</td><td class="n">${one.score.toFixed(3)}</td>
-      <td class="n">${usd(one.expected_cost_usd)}</td><td class="wrap">${one.eligible ? 'yes' : one.why_not}</td></tr>`)}</tbody></table></div>`
+      <td class="wrap">${one.expert}${one.expert === fallback ? html` <span class="tag">fallback</span>` : ''}${one.eligible ? '' : html` <small class="quiet">${one.why_not}</small>`}</td>
+      <td class="n bar" ref=${bar(Math.min(one.score, 1))}>${one.score.toFixed(3)}</td>
+      <td class="n">${money(one.expected_cost_usd)}</td></tr>`)}</tbody></table></div>
+    ${others.map(([why, list]) => html`<p key=${why} class="quiet small">Not allowed, ${why}: ${list.map(one => `${one.expert} (${one.score.toFixed(3)})`).join(', ')}.</p>`)}`
 }
 
 function Attempts({ attempts, total }) {
   if (!attempts.length) return html`<p class="quiet">None was made.</p>`
   const whole = Math.max(total ?? 0, attempts.reduce((sum, one) => sum + one.millis, 0), 1e-3)
   let from = 0
-  return html`<table><tbody>${attempts.map((one, place) => {
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Attempts"><table><tbody>${attempts.map((one, place) => {
     const left = from
     from += one.millis
     const size = line => {
@@ -103,8 +134,8 @@ function Attempts({ attempts, total }) {
       line?.style.setProperty('width', `${Math.max(one.millis / whole * 100, 0.5)}%`)
     }
     return html`<tr key=${place}><td>${one.expert}</td><td>${one.endpoint}</td><td class=${one.outcome === 'ok' ? 'good' : 'bad'}>${one.outcome}${one.status ? ` ${one.status}` : ''}</td>
-      <td class="n">${millis(one.millis)}</td><td class="wrap"><div class="line"><i class=${one.outcome === 'ok' ? '' : 'failed'} ref=${size}></i></div></td></tr>`
-  })}</tbody></table>`
+      <td class="n">${millis(one.millis)}</td><td class="wide"><div class="line"><i class=${one.outcome === 'ok' ? '' : 'failed'} ref=${size}></i></div></td></tr>`
+  })}</tbody></table></div>`
 }
 
 function Words({ text, apiKey }) {
@@ -118,8 +149,8 @@ function Words({ text, apiKey }) {
 
 export function Attribution({ words }) {
   return html`<p class="words">${words.map(({ text, weight }, place) => html`<span key=${place}
-    ref=${word => word?.style.setProperty('background', `rgba(var(--heat), ${Math.min(Math.abs(weight) * 1.5, 0.6).toFixed(2)})`)}>${text} <small>${weight >= 0 ? '+' : '−'}${Math.abs(weight).toFixed(3)}</small></span>`)}</p>
-    <p class="quiet">Change of the domain's probability by each word, found by leaving it out.</p>`
+    ref=${word => word?.style.setProperty('background', `rgba(var(--heat), ${Math.min(Math.abs(weight), 0.5).toFixed(2)})`)}>${text} <small>${weight >= 0 ? '+' : '−'}${Math.abs(weight).toFixed(3)}</small></span>`)}</p>
+    <p class="quiet small">Each word's share in the domain's probability, found by leaving it out.</p>`
 }
 
 function Feedback({ decision, apiKey }) {

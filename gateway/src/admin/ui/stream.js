@@ -1,8 +1,13 @@
 // Figures and decisions as they come: server-sent events, or where these do not get through, asked for again and again.
-import { ask } from './view.js'
+import { ask, request } from './view.js'
 
-const TRIES = 3
+/** Streams that bring nothing, one after the other, before figures are asked for instead. */
+const TRIES = 2
+/** How often they are asked for before a stream is tried again. */
+const ASKED = 30
 const PAUSE = 2000
+/** Figures come every second: a stream that is silent for longer is held back somewhere, or dead. */
+const SILENCE = 6000
 
 /** Calls `on.figures`, `on.decision` and `on.state` ('live', 'polling', 'gone' or 'locked') until it is stopped. */
 export function follow(key, on) {
@@ -15,41 +20,58 @@ async function run(key, on, signal) {
   for (let failures = 0; !signal.aborted;) {
     try {
       if (failures < TRIES) {
-        await listen(key, on, signal, () => { failures = 0 })
         failures += 1
+        await listen(key, on, signal, () => { failures = 0 })
       } else {
         await poll(key, on)
         on.state('polling')
-        failures = failures > 30 ? 0 : failures + 1
+        failures = failures > ASKED ? 0 : failures + 1
       }
     } catch (error) {
       if (signal.aborted) return
-      failures += 1
-      on.state(error.status === 401 ? 'locked' : 'gone', error.message)
+      // events came until now: ask once what is wrong, then listen again
+      if (error.ended) failures = TRIES + ASKED
+      // nobody is there, or lets nobody in: that says nothing about events
+      else if (error.gone || error.status === 401) failures = 0
+      if (error.status === 401) on.state('locked')
+      else if (!error.ended) on.state('gone', error.message)
     }
     await new Promise(later => setTimeout(later, PAUSE))
   }
 }
 
+/** Comes back, or fails, when there are no more events. */
 async function listen(key, on, signal, begun) {
-  const headers = key ? { authorization: `Bearer ${key}` } : {}
-  const answer = await fetch('/api/events', { headers, signal, cache: 'no-store' }).catch(() => {
-    throw new Error('mixgate cannot be reached at this address')
-  })
-  if (!answer.ok) {
-    const body = await answer.json().catch(() => ({}))
-    throw Object.assign(new Error(body.error?.message ?? `the answer was ${answer.status}`), { status: answer.status })
+  const stop = new AbortController()
+  const quit = () => stop.abort()
+  signal.addEventListener('abort', quit)
+  let watch
+  const alive = () => {
+    clearTimeout(watch)
+    watch = setTimeout(quit, SILENCE)
   }
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader()
-  let rest = ''
-  for (;;) {
-    const { value, done } = await reader.read()
-    if (done) return on.state('gone', 'the connection ended')
-    const events = (rest + value).split('\n\n')
-    rest = events.pop()
-    for (const event of events) take(event, on)
-    on.state('live')
-    begun()
+  try {
+    alive()
+    const answer = await request('/api/events', key, { signal: stop.signal, cache: 'no-store' })
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader()
+    let rest = ''
+    for (;;) {
+      const { value, done } = await reader.read()
+      if (done) throw new Error('the stream ended')
+      alive()
+      begun()
+      on.state('live')
+      const events = (rest + value).split('\n\n')
+      rest = events.pop()
+      for (const event of events) take(event, on)
+    }
+  } catch (error) {
+    if (error.status || error.gone) throw error
+    throw Object.assign(new Error('no events came'), { ended: !stop.signal.aborted })
+  } finally {
+    clearTimeout(watch)
+    signal.removeEventListener('abort', quit)
+    quit()
   }
 }
 

@@ -20,17 +20,30 @@ export const millis = value => value == null ? '–' : seconds(value / 1e3)
 export function digits(value) {
   const size = Math.abs(value)
   if (size >= 1e6) return `${(value / 1e6).toFixed(size >= 1e7 ? 1 : 2)} M`
-  if (size >= 100) return Math.round(value).toLocaleString('en')
-  if (size >= 10) return value.toFixed(1)
+  if (size >= 99.95) return Math.round(value).toLocaleString('en')
+  if (size >= 9.995) return value.toFixed(1)
   return size === 0 ? '0' : value.toFixed(2)
 }
 
-export function usd(value) {
+/** Dollars: `digits` of the largest value count, so that the points of a column stand below each other. */
+function dollars(value, largest, digits) {
   if (value == null) return '–'
-  const size = Math.abs(value)
-  const places = size === 0 || size >= 100 ? 2 : size >= 1 ? 3 : size >= 0.001 ? 5 : 6
-  return `${value < 0 ? '−' : ''}$${size.toFixed(places)}`
+  if (value === 0) return '$0'
+  const places = Math.min(Math.max(digits - 1 - Math.floor(Math.log10(largest)), 2), 6)
+  const written = Math.abs(value).toLocaleString('en', { minimumFractionDigits: places, maximumFractionDigits: places })
+  return `${value < 0 ? '−' : ''}$${written}`
 }
+
+export const usd = value => dollars(value, Math.abs(value), 3)
+
+/** How to write dollars that stand in one column. */
+export function usdColumn(values) {
+  const largest = Math.max(...values.map(value => Math.abs(value ?? 0)))
+  return value => dollars(value, largest, 5)
+}
+
+/** Dollars as they were written, cents at least. */
+export const price = value => `${value < 0 ? '−' : ''}$${Number(Math.abs(value).toPrecision(6)).toLocaleString('en', { minimumFractionDigits: 2, maximumFractionDigits: 9 })}`
 
 export function share(value, places = 1) {
   return value == null || !isFinite(value) ? '–' : `${(value * 100).toFixed(places)} %`
@@ -38,11 +51,24 @@ export function share(value, places = 1) {
 
 export const count = value => value == null ? '–' : Math.round(value).toLocaleString('en')
 
+export const moment = time => new Date(time).toLocaleString('en-GB', { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', second: '2-digit' })
+
 export const clock = time => new Date(time).toLocaleTimeString('en-GB')
 
 export function Tile({ name, value, note, tone = '' }) {
   return html`<div class="tile"><div class="name">${name}</div>
     <div class=${`value ${tone}`}>${value}</div><div class="note">${note}</div></div>`
+}
+
+/** Colours a cell by its share; as a `ref`, since styles in markup are forbidden here. */
+export const heat = part => cell => cell?.style.setProperty('background', `rgba(var(--heat), ${(part * 0.4).toFixed(2)})`)
+
+/** Draws a share as a bar behind a cell's text. */
+export const bar = part => cell => cell?.style.setProperty('background-size', `${(part * 100).toFixed(1)}% 72%`)
+
+/** Names and values; what has no value is left out. */
+export function Facts({ all }) {
+  return html`<dl class="facts">${all.filter(([, value]) => value != null).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
 }
 
 export function Empty({ children }) {
@@ -53,20 +79,21 @@ export function Fault({ error, children }) {
   return html`<div class="card alert" role="alert"><strong>${error}</strong>${children}</div>`
 }
 
-/** Asks for JSON; an error has the server's words. */
-export async function ask(path, key, options = {}) {
+/** The answer, if it is a good one; an error has the server's words. */
+export async function request(path, key, options = {}) {
   const headers = { ...options.headers, ...(key ? { authorization: `Bearer ${key}` } : {}) }
-  let answer
-  try {
-    answer = await fetch(path, { ...options, headers })
-  } catch {
+  const answer = await fetch(path, { ...options, headers }).catch(error => {
+    if (error.name === 'AbortError') throw error
     throw Object.assign(new Error('mixgate cannot be reached at this address'), { gone: true })
-  }
+  })
+  if (answer.ok) return answer
   const body = await answer.json().catch(() => ({}))
-  if (answer.ok) return body
   const message = body.error?.message ?? body.error ?? `the answer was ${answer.status}`
   throw Object.assign(new Error(message), { status: answer.status })
 }
+
+/** Asks for JSON. */
+export const ask = (path, key, options) => request(path, key, options).then(answer => answer.json())
 
 export const post = (path, key, body) => ask(path, key, {
   method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body),
