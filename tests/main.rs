@@ -9,6 +9,7 @@ mod clients;
 mod commands;
 mod console;
 mod console_browser;
+mod dashboards;
 mod fuzz_seeds;
 mod governance;
 mod harness;

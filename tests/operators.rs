@@ -29,16 +29,16 @@ use crate::tools::promtool;
 const TO_STDOUT: &str = "log: { decisions: stdout }";
 
 /// `mixgate serve` with a file of its own.
-struct Served {
-    process: Process,
-    data: SocketAddr,
-    admin: SocketAddr,
+pub(crate) struct Served {
+    pub(crate) process: Process,
+    pub(crate) data: SocketAddr,
+    pub(crate) admin: SocketAddr,
     file: PathBuf,
     _folder: TempDir,
 }
 
 impl Served {
-    async fn start(setup: &Setup) -> Served {
+    pub(crate) async fn start(setup: &Setup) -> Served {
         Served::with(&setup.yaml(), &[], &[]).await
     }
 
@@ -53,7 +53,7 @@ impl Served {
         Served { data: address("data"), admin: address("admin"), process, file, _folder: folder }
     }
 
-    async fn chat(&self, body: &str) -> Reply {
+    pub(crate) async fn chat(&self, body: &str) -> Reply {
         post_json(self.data, CHAT, &[], body).await
     }
 
@@ -63,7 +63,7 @@ impl Served {
         (reply.status, json(&reply.body))
     }
 
-    async fn metric(&self, family: &str) -> f64 {
+    pub(crate) async fn metric(&self, family: &str) -> f64 {
         metric_in(&get(self.admin, "/metrics").await.text(), family, &[])
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::{fs, io};
 
 /// Runs a command; what it said is shown where it fails.
@@ -47,10 +47,22 @@ pub(crate) fn installed(name: &str, wanted: &[u8], install: impl FnOnce(&Path)) 
 
 /// Prometheus's own checker: the one on the path, else that of Debian's package.
 pub(crate) fn promtool() -> Command {
-    let here = Command::new("promtool").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    of_prometheus("promtool")
+}
+
+/// Prometheus itself, from the same places.
+pub(crate) fn prometheus() -> Command {
+    of_prometheus("prometheus")
+}
+
+fn of_prometheus(program: &str) -> Command {
+    let here = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if here.is_ok() {
-        return Command::new("promtool");
+        return Command::new(program);
     }
+    // tests that run at once want it at once
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = installed("promtool", b"debian", |folder| {
         let mut download = Command::new("apt-get");
         download.args(["download", "--quiet", "prometheus"]).current_dir(folder);
@@ -58,7 +70,7 @@ pub(crate) fn promtool() -> Command {
         went_well(&download, output);
         must(Command::new("sh").args(["-c", "dpkg-deb -x prometheus_*.deb ."]).current_dir(folder));
     });
-    Command::new(folder.join("usr/bin/promtool"))
+    Command::new(folder.join("usr/bin").join(program))
 }
 
 /// Chromium, or Chrome: what `CHROMIUM` names, else the one on the path, else Debian's package. It needs dozens of
