@@ -102,7 +102,10 @@ fn count_money(expert: &ExpertMeter, usage: &Usage, estimated: bool, bill: &Bill
     if estimated {
         expert.usage_missing.inc();
     }
-    let Some(cost) = bill.cost else { return expert.unpriced.inc() };
+    let Some(cost) = bill.cost else {
+        expert.saved.sub(bill.retried.usd());
+        return expert.unpriced.inc();
+    };
     expert.served.inc_by((cost - bill.retried).usd());
     if let (Some(baseline), Some(saved)) = (bill.baseline, bill.saved()) {
         expert.baseline.inc_by(baseline.usd());

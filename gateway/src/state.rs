@@ -289,6 +289,7 @@ fn build(
     for (expert, written) in experts.iter_mut().zip(&config.experts) {
         expert.head = panel.names().iter().position(|name| Some(name) == written.catalogue.as_ref());
     }
+    meter.hosting.reset();
     for expert in experts.iter().filter(|e| e.hosting > 0.0) {
         meter.hosting.with_label_values(&[&*expert.name]).set(expert.hosting);
     }
