@@ -10,6 +10,7 @@ mod commands;
 mod console;
 mod console_browser;
 mod dashboards;
+mod deploy;
 mod fuzz_seeds;
 mod governance;
 mod harness;

@@ -34,6 +34,9 @@ fn apt(command: &mut Command) -> io::Result<Output> {
 
 /// A folder that holds what is `wanted`; `install` fills it where that has not been done yet.
 pub(crate) fn installed(name: &str, wanted: &[u8], install: impl FnOnce(&Path)) -> PathBuf {
+    // tests that run at once want it at once
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let done = folder.join("installed");
     if fs::read(&done).ok().as_deref() != Some(wanted) {
@@ -60,9 +63,6 @@ fn of_prometheus(program: &str) -> Command {
     if here.is_ok() {
         return Command::new(program);
     }
-    // tests that run at once want it at once
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = installed("promtool", b"debian", |folder| {
         let mut download = Command::new("apt-get");
         download.args(["download", "--quiet", "prometheus"]).current_dir(folder);

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use router_model::answers::AnswerSet;
+use router_model::answers::{AnswerSet, Graded};
 use router_model::promise::{taker, upper_bound};
 use serde::Serialize;
 
@@ -64,47 +64,86 @@ pub(super) fn measure(
 ) -> Option<Measured> {
     let (set, places) = best_set(policy, experts, fallback, model)?;
     let columns: Vec<usize> = places.iter().map(|(_, column)| *column).collect();
-    let at = |expert: usize| places.iter().position(|(place, _)| *place == expert);
-    let large = at(fallback)?;
-    let mut cheapest_first: Vec<usize> = (0..places.len()).filter(|&at| at != large).collect();
-    cheapest_first.sort_by_key(|&at| usual_cost(&experts[places[at].0]));
-    let heads = experts.iter().filter_map(|expert| expert.head).max()? + 1;
+    let places: Vec<usize> = places.into_iter().map(|(place, _)| place).collect();
+    let panel = Panel::new(policy, experts, places, fallback)?;
     let mut tally = Tally::default();
     for (prompt, answers) in set.answered(&columns) {
-        let mut chances = vec![0.0; heads];
-        for ((place, _), (chance, _)) in places.iter().zip(&answers) {
-            if let Some(head) = experts[*place].head {
-                chances[head] = *chance;
-            }
-        }
-        let mut domains = vec![0.0; model.domains().len()];
-        domains[prompt.domain] = 1.0;
-        let candidate = |expert| candidate(expert, &domains, &chances, at(expert.index).is_none());
-        let candidates: Vec<Candidate<'_>> = experts.iter().map(candidate).collect();
-        let evidence = Evidence {
-            domains: &domains,
-            top: prompt.domain,
-            confidence: prompt.confidence,
-            ood: prompt.ood,
-        };
-        let choice = policy.policy.choose(&candidates, Some(evidence), fallback);
-        let chosen = choice.order.first().and_then(|&chosen| at(chosen)).unwrap_or(large);
-        let would = taker(cheapest_first.iter().map(|&at| (at, answers[at].0))).unwrap_or(large);
-        let stake = if chosen == large { would } else { chosen };
-        let good = [chosen, stake, large].map(|at| answers[at].1);
-        let costs = [chosen, large].map(|at| usual_cost(&experts[places[at].0]));
-        tally.count(good, chosen != large, costs);
+        panel.decide(prompt, &answers, model.domains().len(), &mut tally);
     }
-    let asked = |expert: &&Expert| at(expert.index).is_some();
-    let names = |experts: &mut dyn Iterator<Item = &Expert>| -> Vec<String> {
-        experts.filter(|expert| expert.index != fallback).map(|expert| expert.name.to_string()).collect()
+    let names = |of: &dyn Fn(&Expert) -> bool| -> Vec<String> {
+        let experts = experts.iter().filter(|expert| expert.index != fallback && of(expert));
+        experts.map(|expert| expert.name.to_string()).collect()
     };
     Some(Measured {
         source: set.source.clone(),
-        experts: names(&mut experts.iter().filter(asked)),
-        left_out: names(&mut experts.iter().filter(|expert| !asked(expert) && may(policy, expert))),
+        experts: names(&|expert| panel.at(expert.index).is_some()),
+        left_out: names(&|expert| panel.at(expert.index).is_none() && may(policy, expert)),
         ..tally.told()
     })
+}
+
+/// A policy and the experts that were asked.
+struct Panel<'a> {
+    policy: &'a Named,
+    experts: &'a [Expert],
+    fallback: usize,
+    /// Positions of those that were asked, as the answers stand.
+    places: Vec<usize>,
+    /// Where the fallback stands among them.
+    large: usize,
+    /// Where the others stand.
+    cheapest_first: Vec<usize>,
+    /// How many heads the experts name.
+    heads: usize,
+}
+
+impl<'a> Panel<'a> {
+    fn new(policy: &'a Named, experts: &'a [Expert], places: Vec<usize>, fallback: usize) -> Option<Self> {
+        let large = places.iter().position(|place| *place == fallback)?;
+        let mut cheapest_first: Vec<usize> = (0..places.len()).filter(|&at| at != large).collect();
+        cheapest_first.sort_by_key(|&at| usual_cost(&experts[places[at]]));
+        let heads = experts.iter().filter_map(|expert| expert.head).max()? + 1;
+        Some(Self { policy, experts, fallback, places, large, cheapest_first, heads })
+    }
+
+    /// Where an expert stands among the answers.
+    fn at(&self, expert: usize) -> Option<usize> {
+        self.places.iter().position(|place| *place == expert)
+    }
+
+    /// Decides for one prompt, and counts what came of it.
+    fn decide(&self, prompt: Graded, answers: &[(f32, bool)], labels: usize, tally: &mut Tally) {
+        let mut domains = vec![0.0; labels];
+        domains[prompt.domain] = 1.0;
+        let Graded { domain: top, confidence, ood } = prompt;
+        let evidence = Evidence { domains: &domains, top, confidence, ood };
+        let candidates = self.candidates(&domains, answers);
+        let choice = self.policy.policy.choose(&candidates, Some(evidence), self.fallback);
+        let chosen = choice.order.first().and_then(|&chosen| self.at(chosen)).unwrap_or(self.large);
+        let would = taker(self.cheapest_first.iter().map(|&at| (at, answers[at].0))).unwrap_or(self.large);
+        let stake = if chosen == self.large { would } else { chosen };
+        let good = [chosen, stake, self.large].map(|at| answers[at].1);
+        let costs = [chosen, self.large].map(|at| usual_cost(&self.experts[self.places[at]]));
+        tally.count(good, chosen != self.large, costs);
+    }
+
+    /// The experts as the policy sees them; those that were not asked may not answer.
+    fn candidates(&self, domains: &[f32], answers: &[(f32, bool)]) -> Vec<Candidate<'a>> {
+        let mut chances = vec![0.0; self.heads];
+        for (place, (chance, _)) in self.places.iter().zip(answers) {
+            if let Some(head) = self.experts[*place].head {
+                chances[head] = *chance;
+            }
+        }
+        let candidate = |expert: &'a Expert| Candidate {
+            expert,
+            quality: expert.expected_quality(domains, &chances),
+            chance: expert.head.map(|head| chances[head]),
+            cost: expert.price.map(|price| price.cost(&USUAL)),
+            why_not: self.at(expert.index).is_none().then_some(WhyNot::NotAllowed),
+        };
+        self.experts.iter().map(candidate).collect()
+    }
 }
 
 /// Whether a policy would let an expert answer.
@@ -140,16 +179,6 @@ fn best_set<'m>(
         .map(places)
         .filter(|(_, places)| places.len() > 1 && places.iter().any(|(place, _)| *place == fallback));
     known.max_by_key(|(set, places)| (places.len(), set.is_own(), set.len()))
-}
-
-fn candidate<'a>(expert: &'a Expert, domains: &[f32], chances: &[f32], unknown: bool) -> Candidate<'a> {
-    Candidate {
-        expert,
-        quality: expert.expected_quality(domains, chances),
-        chance: expert.head.map(|head| chances[head]),
-        cost: expert.price.map(|price| price.cost(&USUAL)),
-        why_not: unknown.then_some(WhyNot::NotAllowed),
-    }
 }
 
 /// Sums over prompts.
