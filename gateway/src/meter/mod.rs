@@ -277,7 +277,7 @@ impl Meter {
     /// model.
     pub fn expert(&self, name: &str, domains: usize) -> ExpertMeter {
         let tokens = |kind| self.tokens.with_label_values(&[name, kind]);
-        ExpertMeter {
+        let meter = ExpertMeter {
             requests: Default::default(),
             duration: Default::default(),
             first_token: Default::default(),
@@ -292,7 +292,12 @@ impl Meter {
             usage_missing: self.usage_missing.with_label_values(&[name]),
             decisions: (0..=domains).map(|_| Default::default()).collect(),
             name: name.to_owned(),
+        };
+        // a rate does not see the first of a series that was not there: what alerts wait for begins at 0
+        for outcome in [Outcome::Ok, Outcome::UpstreamError, Outcome::Timeout, Outcome::Rejected] {
+            self.of(&meter, Dialect::Chat, outcome);
         }
+        meter
     }
 
     /// Counts a decision that ended at this expert.
@@ -318,12 +323,14 @@ impl Meter {
 
     /// Counts a request that an expert ended.
     pub fn ended(&self, expert: &ExpertMeter, dialect: Dialect, outcome: Outcome) {
-        expert.requests[dialect.index()][outcome as usize]
-            .get_or_init(|| {
-                let labels = [dialect.path(), expert.name.as_str(), outcome.as_str()];
-                self.requests.with_label_values(&labels)
-            })
-            .inc();
+        self.of(expert, dialect, outcome).inc();
+    }
+
+    fn of<'e>(&self, expert: &'e ExpertMeter, dialect: Dialect, outcome: Outcome) -> &'e IntCounter {
+        expert.requests[dialect.index()][outcome as usize].get_or_init(|| {
+            let labels = [dialect.path(), expert.name.as_str(), outcome.as_str()];
+            self.requests.with_label_values(&labels)
+        })
     }
 
     /// Observes the times of an answer; `per_token` where it had more than one token.
