@@ -65,3 +65,28 @@ async fn the_last_one_is_asked_even_so() {
     assert_eq!(stand(&rig, "large", large.addr).await, 2.0);
     assert_eq!(large.requests(), 8);
 }
+
+#[tokio::test]
+async fn a_clients_own_hurry_says_nothing_of_an_endpoint() {
+    let slow = Model::with(&["silence"]).await;
+    let rig = Setup::new().large(slow.addr, "").start().await;
+    for _ in 0..8 {
+        let reply = rig.chat_with(&[("x-mixgate-timeout-ms", "20")], &chat("large", "hello")).await;
+        assert_eq!(reply.status, 504, "{}", reply.text());
+    }
+    assert_eq!(stand(&rig, "large", slow.addr).await, 0.0);
+}
+
+#[tokio::test]
+async fn the_last_candidate_too_passes_by_a_sick_endpoint_while_another_is_well() {
+    let [sick, well] = [Model::with(&["status-503"]).await, Model::honest().await];
+    let endpoints = format!(
+        "endpoints: [{{ base_url: 'http://{}/v1' }}, {{ base_url: 'http://{}/v1' }}]",
+        sick.addr, well.addr
+    );
+    let rig = Setup::new().large_at(&endpoints).start().await;
+    for _ in 0..60 {
+        assert_eq!(ask(&rig, "large").await.status, 200);
+    }
+    assert!(stand(&rig, "large", sick.addr).await > 0.0 && sick.requests() < 10, "{}", sick.requests());
+}

@@ -96,6 +96,12 @@ impl Setup {
         self.expert_at("large", &format!("base_url: 'http://{at}/v1'"), "2.5", "10", &more)
     }
 
+    /// The same at these addresses, as in a flow mapping.
+    pub(crate) fn large_at(mut self, place: &str) -> Setup {
+        "large".clone_into(&mut self.fallback);
+        self.expert_at("large", place, "2.5", "10", "")
+    }
+
     fn expert_at(mut self, name: &str, place: &str, input: &str, output: &str, more: &str) -> Setup {
         let mut line = format!("  - {{ name: {name}, {place}");
         if !more.contains("model:") {

@@ -295,7 +295,9 @@ impl Relay {
                 Outcome::Cancelled => "cancelled",
                 _ => "incomplete",
             };
-            if matches!(outcome, Outcome::Timeout | Outcome::UpstreamError) {
+            // a limit on the whole may be the client's, and says nothing of the endpoint
+            let fell_silent = outcome == Outcome::Timeout && Instant::now() < self.clocks.total_at;
+            if fell_silent || outcome == Outcome::UpstreamError {
                 attempt.endpoint.circuit.failed(None);
             }
         }

@@ -4,7 +4,7 @@
 //! From them any panel of known models can be judged and promised from ([`AnswerSet::calibration`]) without the
 //! prompts themselves. Sets do not mix: scores of different sources do not compare.
 
-use crate::promise::{Calibration, DOMAIN_ROWS, Sample, taker, wish};
+use crate::promise::{Calibration, Sample, taker, wish};
 
 /// Numbers of a prompt in the file: its domain, the domain's chance and the out-of-distribution score.
 pub(crate) const PROMPT_BYTES: usize = 3;
@@ -108,15 +108,7 @@ impl AnswerSet {
             let needs_large = *large_good && !good;
             samples.push(Sample { domain: prompt.domain, wish: wish(*large, chance), needs_large });
         }
-        let mut sizes = vec![0; domains.len()];
-        samples.iter().for_each(|sample| sizes[sample.domain] += 1);
-        samples.retain(|sample| sizes[sample.domain] >= DOMAIN_ROWS);
-        let names = domains.iter().zip(&sizes);
-        Some(Calibration {
-            source: self.source.clone(),
-            domains: names.map(|(name, size)| (*size >= DOMAIN_ROWS).then(|| name.clone())).collect(),
-            samples,
-        })
+        Some(Calibration::new(&self.source, domains, samples))
     }
 }
 

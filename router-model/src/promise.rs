@@ -63,7 +63,7 @@ pub fn taker(experts: impl Iterator<Item = (usize, f32)> + Clone) -> Option<usiz
 }
 
 /// Graded prompts that a domain needs for a promise to hold in it.
-pub const DOMAIN_ROWS: usize = 50;
+const DOMAIN_ROWS: usize = 50;
 
 /// So many times the prompts in need that a promise takes at least make a domain large enough for one of its own.
 const OWN_TIMES: usize = 2;
@@ -105,6 +105,19 @@ pub struct DomainPromise {
 }
 
 impl Calibration {
+    /// Of those of `samples` whose domain has enough of them; `names` are those of the domains.
+    pub fn new(source: &str, names: &[String], mut samples: Vec<Sample>) -> Calibration {
+        let mut sizes = vec![0; names.len()];
+        samples.iter().for_each(|sample| sizes[sample.domain] += 1);
+        samples.retain(|sample| sizes[sample.domain] >= DOMAIN_ROWS);
+        let name = |(name, size): (&String, usize)| (size >= DOMAIN_ROWS).then(|| name.clone());
+        Calibration {
+            source: source.to_owned(),
+            domains: names.iter().zip(sizes).map(name).collect(),
+            samples,
+        }
+    }
+
     /// The names of the domains with graded prompts enough.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.domains.iter().flatten().map(String::as_str)

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
@@ -93,13 +93,14 @@ async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Result<Respon
         "/api/config" if get => json(&status::configuration(state)),
         "/-/reload" if post => Ok(reload(state).await),
         "/api/feedback" if post => {
-            let body = read(request).await?;
+            let (head, body) = request.into_parts();
+            let body = read(&head.headers, body).await?;
             json(&feedback::take(state, &body)?)
         }
         "/api/route" if post => {
             let tolerance = tolerance(request.uri().query().unwrap_or_default())?;
             let (head, body) = request.into_parts();
-            let body = read(Request::from_parts(head.clone(), body)).await?;
+            let body = read(&head.headers, body).await?;
             json(&dry_run(&snapshot, Caller(None), &head.headers, &body, tolerance)?)
         }
         path if DONE.contains(&path) => Err(Failure::MethodNotAllowed("POST")),
@@ -114,14 +115,14 @@ async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Result<Respon
 }
 
 /// The body of a request, which must say that it is JSON: a page of another site cannot send that unasked.
-async fn read(request: Request<Incoming>) -> Result<Bytes, Failure> {
-    let is_json = request.headers().get(CONTENT_TYPE).is_some_and(|value| {
+async fn read(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Failure> {
+    let is_json = headers.get(CONTENT_TYPE).is_some_and(|value| {
         value.to_str().is_ok_and(|value| value.trim_start().starts_with("application/json"))
     });
     if !is_json {
         return Err(Failure::UnsupportedMediaType);
     }
-    match Limited::new(request.into_body(), MAX_BODY).collect().await {
+    match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Failure::BodyTooLarge(MAX_BODY as u64)),
         Err(_) => Err(Failure::ClientGone),

@@ -1,9 +1,10 @@
 //! Walks a plan: per candidate lease, pick, send, probe; retry or move on, until an answer is committed or the
 //! plan ends.
 //!
-//! Endpoints that fail again and again are passed by ([`crate::expert::circuit`]), but for the last candidate, which is
-//! asked all the same. Constraints are asked again before every attempt. What the client caused (a 4xx) passes through at once; what
-//! the operator caused (a wrong key, an unknown model) and what the upstream caused means the next candidate.
+//! Endpoints that fail again and again are passed by ([`crate::expert::circuit`]); only where the last candidate has no
+//! other, it is asked all the same. Constraints are asked again before every attempt. What the client caused (a 4xx)
+//! passes through at once; what the operator caused (a wrong key, an unknown model) and what the upstream caused means
+//! the next candidate.
 
 mod miss;
 mod through;
@@ -124,12 +125,12 @@ async fn try_expert(
     expert: &Expert,
     lease: Lease,
     reason: Reason,
-    whatever: bool,
+    last_resort: bool,
 ) -> Result<Answer, Failure> {
     let mut tried = Vec::new();
     let mut lease = Some(lease);
     loop {
-        let Some((at, endpoint)) = pick(&expert.endpoints, &tried, whatever, &mut |n| fastrand::u32(..n))
+        let Some((at, endpoint)) = pick(&expert.endpoints, &tried, last_resort, &mut |n| fastrand::u32(..n))
         else {
             return Err(Failure::NoHealthyUpstream);
         };
@@ -148,7 +149,11 @@ async fn try_expert(
             }
             Tried::Missed(miss) => miss,
         };
-        endpoint.circuit.failed(miss.after());
+        let out_of_time = errand.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if !out_of_time {
+            // the client's own limit says nothing of the endpoint
+            endpoint.circuit.failed(miss.after());
+        }
         drop(pass);
         note(record, attempt, miss.outcome, miss.status);
         tracing::warn!(
@@ -157,7 +162,7 @@ async fn try_expert(
         );
         tried.push(at);
         let another = miss.elsewhere && tried.len() < ENDPOINTS_PER_EXPERT.min(expert.endpoints.len());
-        if !another || errand.deadline.is_some_and(|d| Instant::now() >= d) {
+        if !another || out_of_time {
             return Err(miss.failure);
         }
     }

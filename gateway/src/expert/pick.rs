@@ -7,18 +7,20 @@ use std::sync::atomic::Ordering;
 use super::endpoint::Endpoint;
 
 /// Chooses among the endpoints whose circuit lets a request pass and that are not in `tried`; all of these where every
-/// one was. `whatever`: asks no circuit.
+/// one was. `last_resort`: where no circuit does, none is asked.
 pub fn pick<'e>(
     endpoints: &'e [Arc<Endpoint>],
     tried: &[usize],
-    whatever: bool,
+    last_resort: bool,
     random: &mut dyn FnMut(u32) -> u32,
 ) -> Option<(usize, &'e Arc<Endpoint>)> {
     if let [only] = endpoints {
-        return (whatever || only.circuit.admits()).then_some((0, only));
+        return (last_resort || only.circuit.admits()).then_some((0, only));
     }
-    let passing: Vec<usize> =
-        (0..endpoints.len()).filter(|i| whatever || endpoints[*i].circuit.admits()).collect();
+    let mut passing: Vec<usize> = (0..endpoints.len()).filter(|i| endpoints[*i].circuit.admits()).collect();
+    if passing.is_empty() && last_resort {
+        passing = (0..endpoints.len()).collect();
+    }
     let fresh: Vec<usize> = passing.iter().copied().filter(|i| !tried.contains(i)).collect();
     let open = if fresh.is_empty() { passing } else { fresh };
     let first = draw(endpoints, &open, random)?;
@@ -76,7 +78,9 @@ mod tests {
         let endpoints = endpoints();
         let long = Some(std::time::Duration::from_secs(60));
         endpoints[0].circuit.failed(long);
-        assert_eq!(pick(&endpoints, &[], false, &mut |_| 0).map(|(index, _)| index), Some(1));
+        for last_resort in [false, true] {
+            assert_eq!(pick(&endpoints, &[], last_resort, &mut |_| 0).map(|(index, _)| index), Some(1));
+        }
         assert_eq!(pick(&endpoints, &[1], false, &mut |_| 0).map(|(index, _)| index), Some(1));
         endpoints[1].circuit.failed(long);
         assert!(pick(&endpoints, &[], false, &mut |_| 0).is_none());

@@ -2,7 +2,8 @@
 //!
 //! The expert that would take a request is the cheapest of those whose chance is about the best; it does so where
 //! the router's wish for the fallback is under a threshold that an exact bound gave on graded prompts
-//! ([`router_model::promise`]), over all domains and in each that has prompts enough. In a domain without such prompts nothing was promised, and the fallback answers.
+//! ([`router_model::promise`]), over all domains and in each that has prompts enough. In a domain without such prompts
+//! nothing was promised, and the fallback answers.
 
 use router_model::promise::{Promised, taker, wish};
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::stats::{mean, shuffle};
-use crate::promise::{Calibration, DOMAIN_ROWS, Sample};
+use crate::promise::{Calibration, Sample};
 use crate::random::Random;
 
 /// Splits that a promise is tried on.
@@ -35,6 +35,8 @@ pub fn judge(samples: &[Sample], at_most: f64, delta: f64) -> Kept {
     let mut order: Vec<Sample> = samples.to_vec();
     let (mut broken, mut tuned_broken, mut served) = (Vec::new(), Vec::new(), Vec::new());
     let mut own_broken = Vec::new();
+    let domains = samples.iter().map(|sample| sample.domain + 1).max().unwrap_or_default();
+    let names: Vec<String> = (0..domains).map(|domain| domain.to_string()).collect();
     for _ in 0..SPLITS {
         shuffle(&mut order, &mut random);
         let (tuning, judging) = order.split_at(order.len() / 2);
@@ -42,7 +44,7 @@ pub fn judge(samples: &[Sample], at_most: f64, delta: f64) -> Kept {
             let needs = samples.filter(|sample| sample.needs_large);
             f64::from(u8::from(mean(needs.map(|sample| f64::from(u8::from(goes(sample))))) > at_most))
         };
-        if let Ok(promised) = calibration(tuning).solve(at_most, delta) {
+        if let Ok(promised) = Calibration::new("", &names, tuning.to_vec()).solve(at_most, delta) {
             let from = |domain: usize| promised.thresholds.get(domain).copied().flatten();
             let goes = |sample: &Sample| from(sample.domain).is_some_and(|from| sample.wish < from);
             broken.push(breaks(&mut judging.iter(), &goes));
@@ -64,19 +66,6 @@ pub fn judge(samples: &[Sample], at_most: f64, delta: f64) -> Kept {
         served: mean(served.into_iter()),
         own: own_broken.len(),
         own_broken: mean(own_broken.into_iter()),
-    }
-}
-
-/// The samples in domains that have enough of them.
-fn calibration(samples: &[Sample]) -> Calibration {
-    let domains = samples.iter().map(|sample| sample.domain + 1).max().unwrap_or_default();
-    let mut sizes = vec![0; domains];
-    samples.iter().for_each(|sample| sizes[sample.domain] += 1);
-    let name = |(domain, &size): (usize, &usize)| (size >= DOMAIN_ROWS).then(|| domain.to_string());
-    Calibration {
-        source: String::new(),
-        domains: sizes.iter().enumerate().map(name).collect(),
-        samples: samples.iter().filter(|sample| sizes[sample.domain] >= DOMAIN_ROWS).copied().collect(),
     }
 }
 
