@@ -222,9 +222,8 @@ fn show(run: &DryRun) {
         run.reason.as_str().dimmed()
     );
     anstream::println!(
-        "confidence {:.3}   none of the domains {:.2}   unlike anything known {:.2}   policy {}   {} µs",
+        "confidence {:.3}   unlike anything known {:.2}   policy {}   {} µs",
         decision.confidence(),
-        decision.scores.as_ref().map_or(0.0, router_model::Scores::none),
         decision.scores.as_ref().map_or(0.0, router_model::Scores::ood),
         decision.snapshot.policies[decision.policy].name,
         decision.route_micros
