@@ -148,7 +148,7 @@ impl Setup {
         let yaml = self.yaml();
         let checked = config::parse("test.yaml", &yaml, &|_| None);
         let checked = checked.unwrap_or_else(|faults| panic!("{faults}\n{yaml}"));
-        Rig { gateway: Gateway::start(checked, None, classifier, Lanes::ambient()).await.unwrap() }
+        Rig { gateway: Gateway::start(checked, None, classifier, Lanes::ambient(), None).await.unwrap() }
     }
 }
 

@@ -22,3 +22,4 @@ mod router;
 mod routing;
 mod streams;
 mod tools;
+mod traces;

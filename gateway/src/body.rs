@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -163,6 +164,13 @@ impl End {
     /// For this request.
     pub fn new(state: Arc<State>, record: Arc<Record>) -> Self {
         Self { state, record, finished: false }
+    }
+
+    /// Notes the status that the client gets.
+    pub fn answered(&self, status: StatusCode) {
+        if let Some(trace) = &self.record.trace {
+            trace.answered(status);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::config::Checked;
 use crate::lanes::Lanes;
 use crate::server::Plane;
 use crate::state::State;
+use crate::traces::Tracer;
 use crate::{admin, server, stack};
 
 /// Looks at the file this often; what counts is its content, because editors and Kubernetes swap files.
@@ -21,6 +22,8 @@ const POLL: Duration = Duration::from_secs(2);
 const SWEEP: Duration = Duration::from_secs(10);
 /// What was cut at the end may take this long to write its record.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);
+/// A collector may take this long for the last spans.
+const LAST_TRACES: Duration = Duration::from_secs(5);
 /// Connections the admin listener keeps.
 const ADMIN_CONNECTIONS: u32 = 256;
 
@@ -37,12 +40,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Binds both listeners and serves, clients on these lanes. `path`: the file to reload from.
+    /// Binds both listeners and serves, clients on these lanes. `path`: the file to reload from; `tracer`: makes
+    /// their spans.
     pub async fn start(
         checked: Checked,
         path: Option<PathBuf>,
         classifier: Arc<dyn Classifier>,
         lanes: Lanes,
+        tracer: Option<Tracer>,
     ) -> io::Result<Self> {
         let (data_listener, data) = server::bind(&checked.config.server.listen).await?;
         let (admin_listener, admin) = server::bind(&checked.config.server.admin_listen).await?;
@@ -50,7 +55,7 @@ impl Gateway {
         for warning in &checked.warnings {
             tracing::warn!("{warning}");
         }
-        let state = Arc::new(State::new(checked, path, classifier)?);
+        let state = Arc::new(State::new(checked, path, classifier, tracer)?);
         let lanes = Arc::new(lanes);
         state.attendants.spawn(server::serve(
             Plane::Data,
@@ -89,6 +94,14 @@ impl Gateway {
         attendants.close();
         let _ = timeout(LAST_MOMENTS, async { tokio::join!(tasks.wait(), attendants.wait()) }).await;
         self.state.ledger.drain();
+        let last = Arc::clone(&self.state);
+        // sends by this runtime's help, so it waits elsewhere
+        let _ = tokio::task::spawn_blocking(move || {
+            if let Some(tracer) = &last.tracer {
+                tracer.shut_down(LAST_TRACES);
+            }
+        })
+        .await;
         ended
     }
 }

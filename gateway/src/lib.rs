@@ -63,6 +63,7 @@ pub mod stack;
 pub mod state;
 pub mod tail;
 pub mod text;
+pub mod traces;
 pub mod upstream;
 pub mod usage;
 pub mod watch;

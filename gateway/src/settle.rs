@@ -79,6 +79,9 @@ pub fn close(state: &State, record: &Record, outcome: Outcome) {
         meter.timed(expert, facts.streaming, total, first, per_token(total, first, tokens, facts.streaming));
     }
     let finished = Arc::new(finished(record, facts, outcome, total, bill));
+    if let Some(trace) = &record.trace {
+        trace.end(&finished);
+    }
     if finished.decision.is_some() || !finished.attempts.is_empty() || finished.endpoint.is_some() {
         state.announcer.decided(&finished);
         state.recent.push(Arc::clone(&finished));

@@ -28,6 +28,7 @@ use crate::policy;
 use crate::price::Price;
 use crate::provider;
 use crate::session::Sessions;
+use crate::traces::Tracer;
 use crate::upstream::Connector;
 
 /// Who may call, ready to be asked.
@@ -130,6 +131,8 @@ pub struct State {
     pub recent: Recent,
     /// Tells consoles of records as they end.
     pub announcer: Arc<Announcer>,
+    /// Makes spans, where the environment names a collector.
+    pub tracer: Option<Tracer>,
     /// Opens connections.
     pub connector: Connector,
     /// Every task that draining waits for.
@@ -151,7 +154,12 @@ pub struct State {
 
 impl State {
     /// Builds everything from a checked configuration.
-    pub fn new(checked: Checked, path: Option<PathBuf>, classifier: Arc<dyn Classifier>) -> io::Result<Self> {
+    pub fn new(
+        checked: Checked,
+        path: Option<PathBuf>,
+        classifier: Arc<dyn Classifier>,
+        tracer: Option<Tracer>,
+    ) -> io::Result<Self> {
         let meter = Meter::new(classifier.version());
         let server = &checked.config.server;
         let in_flight = Arc::new(Semaphore::new(server.max_in_flight as usize));
@@ -167,6 +175,7 @@ impl State {
             ledger,
             recent: Recent::default(),
             announcer: Arc::default(),
+            tracer,
             connector: Connector::with_system_roots(),
             tasks: TaskTracker::new(),
             attendants: TaskTracker::new(),

@@ -12,6 +12,7 @@ use crate::config;
 use crate::gateway::Gateway;
 use crate::lanes::Lanes;
 use crate::state::{State, load_classifier};
+use crate::traces::Tracer;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -35,7 +36,8 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         let signals = || Ok::<_, std::io::Error>((stopped()?, signal(SignalKind::hangup())?));
         let (stop, hangup) = signals().map_err(|error| Exit::Internal(format!("no signals: {error}")))?;
         let lanes = Lanes::per_core().map_err(|error| Exit::Internal(format!("no threads: {error}")))?;
-        let gateway = Gateway::start(checked, Some(args.config.clone()), classifier, lanes).await;
+        let tracer = Tracer::from_environment().map_err(Exit::Input)?;
+        let gateway = Gateway::start(checked, Some(args.config.clone()), classifier, lanes, tracer).await;
         let gateway = gateway.map_err(|error| Exit::Input(error.to_string()))?;
         tracing::info!(data = %gateway.data, admin = %gateway.admin, config = %args.config.display(), "serving");
         gateway.state.tasks.spawn(reload_on(hangup, Arc::clone(&gateway.state)));

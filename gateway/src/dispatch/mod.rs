@@ -200,7 +200,8 @@ async fn attempt_one(
     let held = Held { lease, busy: endpoint.busy() };
     let total_at = attempt.started + expert.timeouts.total;
     let total_at = errand.deadline.map_or(total_at, |d| d.min(total_at));
-    let make = || through::request(errand, expert, endpoint);
+    let traced = record.trace.as_ref().map(|trace| trace.attempt(errand.dialect, expert, endpoint));
+    let make = || through::request(errand, expert, endpoint, traced.as_ref());
     let answered = match state.connector.send(endpoint, make, &expert.timeouts, total_at).await {
         Ok(answered) => answered,
         Err(no_head) => return Tried::Missed(miss::no_head(expert, no_head)),

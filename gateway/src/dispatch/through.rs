@@ -11,8 +11,13 @@ use crate::expert::Expert;
 use crate::expert::endpoint::Endpoint;
 use crate::layer::request_id::X_REQUEST_ID;
 
-/// The request for an upstream.
-pub(super) fn request(errand: &Errand<'_>, expert: &Expert, endpoint: &Endpoint) -> Request<Full<Bytes>> {
+/// The request for an upstream; `traced`: the `traceparent` of the attempt, where there is one.
+pub(super) fn request(
+    errand: &Errand<'_>,
+    expert: &Expert,
+    endpoint: &Endpoint,
+    traced: Option<&HeaderValue>,
+) -> Request<Full<Bytes>> {
     let usage = errand.dialect != Dialect::Embeddings;
     let mut request = Request::new(Full::new(errand.ask.rewrite(errand.body, &expert.model, usage)));
     *request.method_mut() = Method::POST;
@@ -33,6 +38,9 @@ pub(super) fn request(errand: &Errand<'_>, expert: &Expert, endpoint: &Endpoint)
             headers.insert(name, value.clone());
         }
     }
+    if let Some(attempt) = traced {
+        headers.insert(TRACEPARENT, attempt.clone());
+    }
     if let Some(id) = errand.headers.get(X_REQUEST_ID).filter(|id| is_uuid(id.as_bytes())) {
         headers.insert(X_REQUEST_ID, id.clone());
     }
@@ -47,8 +55,8 @@ fn is_uuid(id: &[u8]) -> bool {
 }
 
 /// Headers of the client that an upstream may see.
-const PASSED_UP: [HeaderName; 2] =
-    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
+const PASSED_UP: [HeaderName; 2] = [TRACEPARENT, HeaderName::from_static("tracestate")];
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Headers of an upstream that the client may see, besides those that begin with one of [`PREFIXES`].
 const PASSED_DOWN: [&str; 5] =

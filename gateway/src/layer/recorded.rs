@@ -57,10 +57,14 @@ where
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let id = request.headers().get(X_REQUEST_ID).cloned();
         let id = id.unwrap_or_else(|| HeaderValue::from_static("-"));
-        let record = Arc::new(Record::new(id, self.state.snapshot()));
-        if let Ok(Target::Model(dialect)) = api::target(request.method(), request.uri().path()) {
-            record.facts().dialect = Some(dialect);
-        }
+        let dialect = match api::target(request.method(), request.uri().path()) {
+            Ok(Target::Model(dialect)) => Some(dialect),
+            _ => None,
+        };
+        let tracer = self.state.tracer.as_ref().zip(dialect);
+        let trace = tracer.and_then(|(tracer, dialect)| tracer.begin(dialect, request.headers()));
+        let record = Arc::new(Record::new(id, self.state.snapshot(), trace));
+        record.facts().dialect = dialect;
         let end = Some(End::new(Arc::clone(&self.state), Arc::clone(&record)));
         Recording { answering: self.inner.call(Entry { record, request }), end }
     }
@@ -71,7 +75,10 @@ impl<F: Future<Output = Answer> + Unpin> Future for Recording<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
         Pin::new(&mut self.answering).poll(cx).map_ok(|response| match self.end.take() {
-            Some(end) => response.map(|body| body.closing(end)),
+            Some(end) => {
+                end.answered(response.status());
+                response.map(|body| body.closing(end))
+            }
             None => response,
         })
     }

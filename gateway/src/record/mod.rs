@@ -16,6 +16,7 @@ use crate::api::Dialect;
 use crate::expert::endpoint::Endpoint;
 use crate::price::MicroUsd;
 use crate::state::Snapshot;
+use crate::traces::Trace;
 use crate::usage::Usage;
 
 pub use decision::{Attributed, Decision, Features, Stand};
@@ -189,12 +190,14 @@ pub struct Record {
     pub started: Instant,
     /// The same by the calendar.
     pub time: SystemTime,
+    /// Its spans, where it is traced.
+    pub trace: Option<Trace>,
     facts: Mutex<Facts>,
 }
 
 impl Record {
     /// A request that just came.
-    pub fn new(request_id: HeaderValue, snapshot: Arc<Snapshot>) -> Self {
+    pub fn new(request_id: HeaderValue, snapshot: Arc<Snapshot>, trace: Option<Trace>) -> Self {
         let time = SystemTime::now();
         Self {
             id: Id::new(time),
@@ -202,6 +205,7 @@ impl Record {
             snapshot,
             started: Instant::now(),
             time,
+            trace,
             facts: Mutex::default(),
         }
     }

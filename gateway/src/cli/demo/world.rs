@@ -255,11 +255,11 @@ async fn start_gateway(
     mut checked: Checked,
     classifier: Arc<dyn crate::classify::Classifier>,
 ) -> std::io::Result<Gateway> {
-    match Gateway::start(checked.clone(), None, Arc::clone(&classifier), Lanes::ambient()).await {
+    match Gateway::start(checked.clone(), None, Arc::clone(&classifier), Lanes::ambient(), None).await {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             "127.0.0.1:0".clone_into(&mut checked.config.server.listen);
             "127.0.0.1:0".clone_into(&mut checked.config.server.admin_listen);
-            Gateway::start(checked, None, classifier, Lanes::ambient()).await
+            Gateway::start(checked, None, classifier, Lanes::ambient(), None).await
         }
         result => result,
     }

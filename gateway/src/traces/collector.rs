@@ -1,0 +1,123 @@
+//! Carries batches of spans to the collector, over the gateway's own connector: it knows TLS, time limits and IPv6.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::Full;
+use opentelemetry_http::{HttpClient, HttpError};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::config::written::ProviderName;
+use crate::expert::Timeouts;
+use crate::expert::endpoint::Endpoint;
+use crate::provider;
+use crate::upstream::{Coming, Connector, NoHead};
+
+/// A collector that takes longer loses the batch: OpenTelemetry's own default.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What is read of a collector's answer.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// The way to a collector. Batches come from a thread of their own; the sending is done where the sockets live.
+#[derive(Debug)]
+pub(super) struct Collector {
+    handle: Handle,
+    connector: Connector,
+    endpoint: OnceLock<Option<Arc<Endpoint>>>,
+    /// What went wrong last, so that it is told once and not with every batch.
+    trouble: Mutex<Option<String>>,
+}
+
+impl Collector {
+    /// Sends on the runtime that calls this.
+    pub(super) fn here() -> Self {
+        let connector = Connector::with_system_roots();
+        Self { handle: Handle::current(), connector, endpoint: OnceLock::new(), trouble: Mutex::default() }
+    }
+
+    /// The SDK says that a batch was lost, but not why.
+    fn tell(&self, address: &Uri, now: Option<String>) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match &now {
+            Some(error) if *trouble != now => tracing::warn!("traces do not reach {address}: {error}"),
+            None if trouble.is_some() => tracing::info!("traces reach {address} again"),
+            _ => {}
+        }
+        *trouble = now;
+    }
+
+    /// Every batch goes to one address.
+    fn endpoint(&self, uri: &Uri) -> Result<Arc<Endpoint>, HttpError> {
+        let parse = || Endpoint::new(&uri.to_string(), 1, provider::of(ProviderName::Openai)).map(Arc::new);
+        self.endpoint.get_or_init(parse).clone().ok_or_else(|| format!("{uri} is no http address").into())
+    }
+}
+
+#[async_trait]
+impl HttpClient for Collector {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let address = request.uri().clone();
+        let endpoint = self.endpoint(&address)?;
+        let connector = self.connector.clone();
+        let sent = self.handle.spawn(async move { send(&connector, &endpoint, request).await }).await?;
+        self.tell(
+            &address,
+            match &sent {
+                Ok(answer) if answer.status().is_success() => None,
+                Ok(answer) => Some(format!("it answers {}", answer.status())),
+                Err(error) => Some(error.to_string()),
+            },
+        );
+        sent
+    }
+}
+
+async fn send(
+    connector: &Connector,
+    endpoint: &Arc<Endpoint>,
+    request: Request<Bytes>,
+) -> Result<Response<Bytes>, HttpError> {
+    let (mut head, body) = request.into_parts();
+    let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    head.uri = path.into();
+    head.headers.insert(HOST, HeaderValue::from_str(&endpoint.authority)?);
+    let make = || Request::from_parts(head.clone(), Full::new(body.clone()));
+    let limits = Timeouts {
+        connect: PATIENCE,
+        headers: PATIENCE,
+        first_token: PATIENCE,
+        idle: PATIENCE,
+        total: PATIENCE,
+    };
+    let until = Instant::now() + PATIENCE;
+    let answered = connector.send(endpoint, make, &limits, until).await.map_err(in_words)?;
+    let body = tokio::time::timeout_at(until, whole(answered.body)).await??;
+    Ok(Response::from_parts(answered.head, body))
+}
+
+async fn whole(mut body: Coming) -> Result<Bytes, HttpError> {
+    let mut bytes = BytesMut::new();
+    while let Some(more) = poll_fn(|cx| body.poll_data(cx)).await {
+        bytes.extend_from_slice(&more?);
+        if bytes.len() > MAX_ANSWER {
+            return Err("its answer is too long".into());
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+fn in_words(no_head: NoHead) -> HttpError {
+    match no_head {
+        NoHead::Connect(error) => format!("no connection: {error}").into(),
+        NoHead::ConnectTimeout => "no connection in time".into(),
+        NoHead::Broken(error) => format!("the connection broke: {error}").into(),
+        NoHead::HeadersTimeout => "no answer in time".into(),
+    }
+}
