@@ -17,6 +17,7 @@ mod harness;
 mod money;
 mod operators;
 mod process;
+mod reference;
 mod requests;
 mod router;
 mod routing;

@@ -6,6 +6,7 @@
 mod figures;
 mod process;
 
+use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ const SHARE: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
 #[derive(Debug)]
 pub struct Meter {
     registry: Registry,
+    declared: Vec<Declared>,
     /// `endpoint, expert, outcome`
     pub requests: IntCounterVec,
     request_duration: HistogramVec,
@@ -103,8 +105,22 @@ pub struct ExpertMeter {
     name: String,
 }
 
+/// A family as it was declared; what the reference of metrics is written from.
+#[derive(Debug)]
+pub struct Declared {
+    /// Its whole name.
+    pub name: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: String,
+    /// Names of its labels.
+    pub labels: Vec<String>,
+    /// What it says.
+    pub help: String,
+}
+
 struct Families {
     registry: Registry,
+    declared: RefCell<Vec<Declared>>,
 }
 
 impl Families {
@@ -112,6 +128,15 @@ impl Families {
         let collector = made.unwrap_or_else(|error| unreachable!("a metric is declared wrongly: {error}"));
         if let Err(error) = self.registry.register(Box::new(collector.clone())) {
             unreachable!("a metric is declared twice: {error}");
+        }
+        let kinds = collector.collect();
+        for (desc, family) in collector.desc().into_iter().zip(&kinds) {
+            self.declared.borrow_mut().push(Declared {
+                name: desc.fq_name.clone(),
+                kind: format!("{:?}", family.get_field_type()).to_lowercase(),
+                labels: desc.variable_labels.clone(),
+                help: desc.help.clone(),
+            });
         }
         collector
     }
@@ -146,7 +171,7 @@ impl Families {
 impl Meter {
     /// Declares every family.
     pub fn new(router_version: &str) -> Self {
-        let f = Families { registry: Registry::new() };
+        let f = Families { registry: Registry::new(), declared: RefCell::default() };
         let level = |name, help| f.register(IntGauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)));
         let gauge = |name, help| f.register(Gauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)));
         let count =
@@ -268,6 +293,7 @@ impl Meter {
             connections: level("client_connections", "Open client connections."),
             process: process::Process::new(&f.registry),
             registry: f.registry,
+            declared: f.declared.into_inner(),
         };
         meter.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), router_version]).set(1);
         meter
@@ -359,6 +385,11 @@ impl Meter {
     /// Observes what someone made of an answer of an expert.
     pub fn graded(&self, expert: &str, score: f32) {
         self.feedback.with_label_values(&[expert]).observe(f64::from(score));
+    }
+
+    /// Every family but the process's own, in the order of their declaration.
+    pub fn declared(&self) -> &[Declared] {
+        &self.declared
     }
 
     /// The text exposition.
