@@ -140,7 +140,7 @@ def stat(title, shows, bad, unit, expr, legend="", width=4, height=4, instant=Tr
 
 def table(title, shows, bad, unit, queries, transformations, **more):
     queries = [query(expr, legend, instant=True, form="table") for expr, legend in queries]
-    options = {"cellHeight": "sm", "showHeader": True, "footer": {"show": False, "reducer": ["sum"], "fields": ""}}
+    options = {"cellHeight": "sm", "showHeader": True}
     return Panel("table", title, shows, bad, unit, queries, options=options, transformations=transformations, **more)
 
 
@@ -288,7 +288,7 @@ def overview():
               },
               options={
                   "alignValue": "left", "mergeValues": True, "rowHeight": 0.8, "showValue": "auto",
-                  "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+                  "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
                   "tooltip": {"mode": "single", "sort": "none"},
               }),
 
@@ -573,7 +573,6 @@ def variable(name, label, labels_of):
         "label": label,
         "type": "query",
         "datasource": SOURCE,
-        "definition": expr,
         "query": {"qryType": 1, "query": expr, "refId": "PrometheusVariableQueryEditor-VariableQuery"},
         "refresh": 2,
         "sort": 1,
@@ -638,7 +637,7 @@ def placed(panels):
 
 def dashboard(uid, title, description, panels):
     datasource = {
-        "name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus", "current": {},
+        "name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus",
         "options": [], "hide": 0, "includeAll": False, "multi": False, "refresh": 1, "regex": "", "skipUrlSync": False,
     }
     links = [{

@@ -3,6 +3,7 @@
 //! expressions is asked in `live`.
 
 mod live;
+mod types;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -397,7 +397,7 @@ async fn strings_of_clients_never_become_series() {
     rig.chat(&with("auto", "@code x", r#","user":"u0""#)).await;
     let before = series().await;
     let mut client = Client::connect(rig.addr()).await;
-    for batch in 0..100 {
+    for batch in 0..1_000 {
         for number in batch * 100..batch * 100 + 100 {
             let user = format!(r#","user":"u{number}""#);
             let id = format!("request-{number}");
