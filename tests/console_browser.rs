@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::tools::{chromium, installed, must};
+use crate::tools::{chromium, must, node_packages};
 
 const SCRIPTS: [&str; 2] = ["run.mjs", "world.mjs"];
 
@@ -15,13 +15,7 @@ const SCRIPTS: [&str; 2] = ["run.mjs", "world.mjs"];
 fn the_console_works_in_a_browser() {
     let browser = chromium();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/console");
-    let manifest = fs::read(sources.join("package.json")).unwrap();
-    let folder = installed("console-node", &manifest, |folder| {
-        fs::write(folder.join("package.json"), &manifest).unwrap();
-        must(
-            Command::new("npm").args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(folder),
-        );
-    });
+    let folder = node_packages("console-node", &sources.join("package.json"));
     for script in SCRIPTS {
         fs::copy(sources.join(script), folder.join(script)).unwrap();
     }

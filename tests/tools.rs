@@ -48,6 +48,26 @@ pub(crate) fn installed(name: &str, wanted: &[u8], install: impl FnOnce(&Path)) 
     folder
 }
 
+/// A folder whose `venv` holds the Python packages of this requirements file.
+pub(crate) fn python_packages(name: &str, requirements: &Path) -> PathBuf {
+    installed(name, &fs::read(requirements).unwrap(), |folder| {
+        must(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")));
+        let mut install = Command::new(folder.join("venv/bin/pip"));
+        // compiled when they are imported: most modules never are
+        must(install.args(["install", "--quiet", "--no-compile", "-r"]).arg(requirements));
+    })
+}
+
+/// A folder whose `node_modules` hold what this `package.json` names.
+pub(crate) fn node_packages(name: &str, manifest: &Path) -> PathBuf {
+    installed(name, &fs::read(manifest).unwrap(), |folder| {
+        fs::copy(manifest, folder.join("package.json")).unwrap();
+        must(
+            Command::new("npm").args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(folder),
+        );
+    })
+}
+
 /// Prometheus's own checker: the one on the path, else that of Debian's package.
 pub(crate) fn promtool() -> Command {
     of_prometheus("promtool")
