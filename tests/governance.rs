@@ -133,6 +133,9 @@ async fn keys_are_needed_and_open_what_their_tenant_may_use() {
     assert_eq!((reply.status, error_code(&reply).as_str()), (403, "model_not_allowed"));
     let reply = rig.chat_with(&[("x-api-key", "new-key")], &chat("auto", "@math x")).await;
     assert_eq!(reply.header("x-mixgate-expert"), Some("plain"), "the fallback is not on the list");
+    let reply = rig.chat_with(&[("x-api-key", "new-key")], &chat("auto", &"x ".repeat(30_000))).await;
+    let told = (reply.status, error_code(&reply));
+    assert_eq!(told, (400, "context_length_exceeded".to_owned()), "a shorter one would be taken");
     assert_eq!(large.requests(), 0);
 }
 

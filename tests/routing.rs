@@ -260,6 +260,9 @@ async fn a_session_header_groups_requests_that_share_no_word() {
     rig.tells(&same, "coder", "sticky").await;
     let other = rig.chat_with(&[("x-mixgate-session", "s-2")], &chat("auto", "@chat how are you")).await;
     rig.tells(&other, "cheap", "routed").await;
+    let goes_on = rig.chat_with(&session, &chat("auto", "continue")).await;
+    let told = (goes_on.header("x-mixgate-expert"), goes_on.header("x-mixgate-reason"));
+    assert_eq!(told, (Some("coder"), Some("sticky")), "the name says what it goes on with");
 }
 
 #[tokio::test]

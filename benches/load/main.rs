@@ -14,6 +14,7 @@ mod process;
 mod prompts;
 mod report;
 mod run;
+mod watching;
 mod world;
 
 use std::error::Error;
@@ -29,12 +30,15 @@ use crate::world::World;
 
 type Fault = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str = "cargo bench --profile dist --bench load -- --out benches/runs/<name> [--quick]";
+const USAGE: &str =
+    "cargo bench --profile dist --bench load -- --out benches/runs/<name> [--watching] [--quick]";
 
 struct Args {
     /// Below the workspace's root.
     out: String,
     pace: Pace,
+    /// Only what being watched costs.
+    watching: bool,
 }
 
 fn main() -> ExitCode {
@@ -54,23 +58,30 @@ fn main() -> ExitCode {
 /// `None` without a place for results: a plain `cargo bench` does not want minutes of load. What is not known is
 /// let pass, for cargo adds arguments of its own.
 fn arguments(mut args: impl Iterator<Item = String>) -> Option<Args> {
-    let (mut out, mut pace) = (None, Pace::FULL);
+    let (mut out, mut pace, mut watching) = (None, Pace::FULL, false);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--out" => out = args.next(),
             "--quick" => pace = Pace::QUICK,
+            "--watching" => watching = true,
             _ => {}
         }
     }
-    Some(Args { out: out?, pace })
+    Some(Args { out: out?, pace, watching })
 }
 
 fn measure_and_report(args: &Args) -> Result<(), Fault> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let run = runtime.block_on(measure(args))?;
     let out = root().join(&args.out);
-    report::write(&run, &out)?;
-    anstream::println!("{}", report::text(&run));
+    let text = if args.watching {
+        let watched = runtime.block_on(watching::measure(&args.pace, command(args)))?;
+        watched.write(&out)?
+    } else {
+        let run = runtime.block_on(measure(args))?;
+        report::write(&run, &out)?;
+        report::text(&run)
+    };
+    anstream::println!("{text}");
     anstream::eprintln!("written to {}", args.out);
     Ok(())
 }
@@ -112,11 +123,12 @@ fn step(name: &str) {
 
 fn command(args: &Args) -> String {
     let quick = if args.pace.quick { " --quick" } else { "" };
+    let watching = if args.watching { " --watching" } else { "" };
     // without one, cargo takes its profile `bench`, which is `release`
     let profile = if world::profile() == "release" {
         String::new()
     } else {
         format!("--profile {} ", world::profile())
     };
-    format!("cargo bench {profile}--bench load -- --out {}{quick}", args.out)
+    format!("cargo bench {profile}--bench load -- --out {}{watching}{quick}", args.out)
 }

@@ -29,6 +29,30 @@ const MANNERS: [&str; 5] = [
 const BACKGROUND: &str = "Background: the team of a small company looks after its own tools, keeps notes of \
     what it has tried, and wants answers that a colleague can check. ";
 
+/// One prompt of each domain of the taxonomy.
+pub(crate) const OF_EACH_DOMAIN: [&str; 15] = [
+    "Hello there, how are you doing today?",
+    "Write a Python function that merges two sorted lists",
+    "What is the bending moment of a simply supported steel beam under a uniform load?",
+    "How do bond prices react when the central bank raises interest rates?",
+    "Who won the football world cup in 1998?",
+    "What did Kant mean by the categorical imperative?",
+    "Is a verbal agreement to sell land enforceable under contract law?",
+    "Solve 3x^2 - 12x + 9 = 0 and show every step",
+    "What are the symptoms and the treatment of acute appendicitis?",
+    "Wie komme ich vom Bahnhof zum Rathaus, und was kostet die Fahrkarte?",
+    "Three switches, one lamp in another room: find the right switch in one visit",
+    "Why does ice float on water, in terms of hydrogen bonds?",
+    "Write a SQL query that lists the ten customers with the highest revenue per month",
+    "Correct the grammar of this sentence: he go to school every days",
+    "Write a short story about a lighthouse keeper who finds a letter",
+];
+
+/// A body that names its expert.
+pub(crate) fn to_expert(expert: usize, prompt: &str) -> Bytes {
+    format!(r#"{{"model":"expert-{expert}","messages":[{{"role":"user","content":"{prompt}"}}]}}"#).into()
+}
+
 /// How an answer is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::{fs, io};
 
 use crate::chart::{self, short};
+use crate::machine::Machine;
 use crate::run::{Compared, Curve, Figure, Row, Run, Spread};
 
 /// Writes `run.json`, `README.md` and the charts.
@@ -21,7 +22,7 @@ pub(crate) fn write(run: &Run, out: &Path) -> io::Result<()> {
 /// The README.
 pub(crate) fn text(run: &Run) -> String {
     let mut out = "# Load: direct, through nginx, through mixgate\n\n".to_owned();
-    setting(&mut out, run);
+    setting(&mut out, &run.command, &run.machine, run.quick);
     rows(&mut out, &run.rows);
     figures(&mut out, &run.figures);
     for curve in &run.curves {
@@ -31,21 +32,21 @@ pub(crate) fn text(run: &Run) -> String {
     out
 }
 
-fn setting(out: &mut String, run: &Run) {
-    let m = &run.machine;
+/// The command, and where and when it ran.
+pub(crate) fn setting(out: &mut String, command: &str, m: &Machine, quick: bool) {
     let _ = writeln!(
         out,
         "```sh\n{}\n```\n\n\
          | | |\n|---|---|\n| commit | {} |\n| date | {} |\n| machine | {}, {} cores, {} |\n\
          | load average before | {} |\n| compared with | {} |\n| compiler | {}, profile `{}` |\n",
-        run.command, m.commit, m.date, m.cpu, m.cores, m.kernel, m.load_before, m.nginx, m.rustc, m.profile
+        command, m.commit, m.date, m.cpu, m.cores, m.kernel, m.load_before, m.nginx, m.rustc, m.profile
     );
     let _ = writeln!(
         out,
         "Generator, servers and mock share this machine. CPU is the server's own, user and system; «direct» is \
          the mock's. Figures are medians over rounds, with least and most. What to believe are ratios: the \
          three ways take turns in one run.{}\n",
-        if run.quick { " This was a quick run: short slices, few rounds." } else { "" }
+        if quick { " This was a quick run: short slices, few rounds." } else { "" }
     );
 }
 
@@ -107,11 +108,11 @@ fn table(out: &mut String, curve: &Curve) {
     let _ = writeln!(out, "\nIn {}.\n", curve.y_label);
 }
 
-fn met(met: bool) -> &'static str {
+pub(crate) fn met(met: bool) -> &'static str {
     if met { "met" } else { "**missed**" }
 }
 
-fn spread(spread: &Spread) -> String {
+pub(crate) fn spread(spread: &Spread) -> String {
     let Spread { median, min, max, rounds } = spread;
     if rounds.len() < 2 {
         return digits(*median);

@@ -66,13 +66,18 @@ impl World {
         let dir = tempfile::tempdir()?;
         let mock = start_mock(mock)?;
         let nginx = start_nginx(dir.path(), mock.address)?;
-        let mixgate = start_mixgate(dir.path(), mock.address, experts)?;
+        let mixgate = start_mixgate(dir.path(), mock.address, experts, Log::File)?;
         Ok(Self { mock, nginx, mixgate, dir })
     }
 
     /// A further mixgate in front of the same mock.
     pub(crate) fn another(&self, experts: usize) -> Result<Server, Fault> {
-        start_mixgate(self.dir.path(), self.mock.address, experts)
+        start_mixgate(self.dir.path(), self.mock.address, experts, Log::File)
+    }
+
+    /// The same without a decision log.
+    pub(crate) fn silent(&self, experts: usize) -> Result<Server, Fault> {
+        start_mixgate(self.dir.path(), self.mock.address, experts, Log::Off)
     }
 
     pub(crate) fn target(&self, via: Via) -> Target {
@@ -91,6 +96,8 @@ impl World {
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
+    /// The admin plane of a mixgate.
+    pub(crate) admin: Option<SocketAddr>,
     /// From exec to its first answer.
     pub(crate) started_in: Duration,
     /// Asks it to end by itself; without it, it is killed.
@@ -101,7 +108,7 @@ impl Server {
     fn start(command: &mut Command, address: SocketAddr, path: &str) -> Result<Self, Fault> {
         let start = Instant::now();
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
-        let mut server = Self { child, address, started_in: Duration::ZERO, farewell: None };
+        let mut server = Self { child, address, admin: None, started_in: Duration::ZERO, farewell: None };
         while !answers(address, path) {
             if let Some(status) = server.child.try_wait()? {
                 return Err(format!("{command:?} ended early: {status}").into());
@@ -192,14 +199,23 @@ fn nginx_conf(dir: &Path, listen: SocketAddr, upstream: SocketAddr) -> String {
     )
 }
 
-fn start_mixgate(dir: &Path, upstream: SocketAddr, experts: usize) -> Result<Server, Fault> {
+/// Where decisions are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Log {
+    File,
+    Off,
+}
+
+fn start_mixgate(dir: &Path, upstream: SocketAddr, experts: usize, told: Log) -> Result<Server, Fault> {
     let (address, admin) = (free_address()?, free_address()?);
     let config = dir.join(format!("experts-{}.yaml", address.port()));
-    fs::write(&config, mixgate_yaml(dir, address, admin, upstream, experts))?;
+    fs::write(&config, mixgate_yaml(dir, address, admin, upstream, experts, told))?;
     let log = File::create(dir.join(format!("mixgate-{}.log", address.port())))?;
     let mut command = Command::new(MIXGATE);
     command.arg("serve").arg("--config").arg(&config).stderr(log);
-    Server::start(&mut command, address, "/health")
+    let mut server = Server::start(&mut command, address, "/health")?;
+    server.admin = Some(admin);
+    Ok(server)
 }
 
 /// Each expert good at one domain; windows and concurrency wide enough for the longest bodies and the most
@@ -210,11 +226,13 @@ fn mixgate_yaml(
     admin: SocketAddr,
     upstream: SocketAddr,
     experts: usize,
+    told: Log,
 ) -> String {
+    let file = dir.join(format!("decisions-{}.jsonl", listen.port()));
+    let decisions = if told == Log::File { file.display().to_string() } else { "off".to_owned() };
     let mut yaml = format!(
         "server: {{ listen: '{listen}', admin_listen: '{admin}' }}\n\
-         log: {{ decisions: '{}' }}\nfallback: expert-0\nexperts:\n",
-        dir.join(format!("decisions-{}.jsonl", listen.port())).display()
+         log: {{ decisions: '{decisions}' }}\nfallback: expert-0\nexperts:\n"
     );
     for index in 0..experts {
         let quality = if index == 0 { String::new() } else { quality(index) };

@@ -85,6 +85,19 @@ impl Listener {
     }
 }
 
+impl Listener {
+    /// The next event, if there is one already.
+    pub fn waiting(&mut self) -> Option<Bytes> {
+        loop {
+            match self.events.try_recv() {
+                Ok(event) => return Some(event),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
 impl Drop for Listener {
     fn drop(&mut self) {
         self.announcer.listeners.fetch_sub(1, Ordering::Relaxed);

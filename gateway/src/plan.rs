@@ -348,16 +348,14 @@ fn stay(
     Choice { order, reason: Reason::Sticky }
 }
 
-/// Why nobody is left: the request is too long for everyone, or the constraints, one line per expert.
+/// Why nobody is left: the request is too long for everyone who might have it, or the constraints, one line per
+/// expert. Length is asked last: who fails there passes by all else, and a shorter request would be taken.
 fn nobody(candidates: &[Candidate<'_>]) -> Failure {
-    let windows = candidates.iter().map(|c| match &c.why_not {
+    let windows = candidates.iter().filter_map(|c| match &c.why_not {
         Some(WhyNot::Context { tokens, window }) => Some((*tokens, *window)),
         _ => None,
     });
-    let all: Option<Vec<(u64, u64)>> = windows.collect();
-    if let Some(&(tokens, window)) =
-        all.as_ref().and_then(|list| list.iter().max_by_key(|(_, window)| *window))
-    {
+    if let Some((tokens, window)) = windows.max_by_key(|(_, window)| *window) {
         return Failure::ContextLengthExceeded { tokens, window };
     }
     let why: Vec<String> = candidates

@@ -71,7 +71,9 @@ impl Sessions {
                 hasher.write(&part.as_bytes()[..part.len().min(OPENING)]);
             });
         }
-        let hold = match (text.open_tool_loop || text.follow_up, named.is_some() || text.turns > 1) {
+        let named = named.is_some();
+        let firm = text.open_tool_loop || text.follow_up || (named && text.goes_on);
+        let hold = match (firm, named || text.turns > 1) {
             (true, _) => Hold::Always,
             (false, true) => Hold::GoodEnough,
             (false, false) => Hold::Opens,

@@ -84,8 +84,8 @@ pub fn close(state: &State, record: &Record, outcome: Outcome) {
     }
     if finished.decision.is_some() || !finished.attempts.is_empty() || finished.endpoint.is_some() {
         state.announcer.decided(&finished);
-        state.recent.push(Arc::clone(&finished));
-        state.ledger.write(finished);
+        state.ledger.write(&finished);
+        state.recent.push(finished);
     }
 }
 

@@ -27,6 +27,7 @@ use crate::meter::{ExpertMeter, Meter};
 use crate::policy;
 use crate::price::Price;
 use crate::provider;
+use crate::record::Fragments;
 use crate::session::Sessions;
 use crate::traces::Tracer;
 use crate::upstream::Connector;
@@ -84,6 +85,8 @@ pub struct Snapshot {
     pub selectors: HashMap<String, Selector>,
     /// Names of its domains as headers.
     pub domain_headers: Vec<HeaderValue>,
+    /// What is the same in every line of its decision log.
+    pub fragments: Fragments,
     /// The router model.
     pub classifier: Arc<dyn Classifier>,
     /// The heads of the router model that the experts name, by [`Expert::head`].
@@ -314,6 +317,10 @@ fn build(
         admin_keys: config.server.admin_keys.iter().filter_map(|k| KeyHash::parse(k)).collect(),
         deadline: config.router.deadline.0,
         domain_headers: classifier.domains().iter().map(|name| header(name)).collect(),
+        fragments: Fragments::new(
+            experts.iter().map(|expert| &*expert.name),
+            classifier.domains().iter().map(String::as_str),
+        ),
         experts,
         fallback,
         policies,

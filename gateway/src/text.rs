@@ -22,6 +22,8 @@ pub struct Routable {
     /// Human turns.
     pub turns: u32,
     /// The last human turn asks only to go on: «continue», «yes please».
+    pub goes_on: bool,
+    /// It does, and what it goes on with stands in the request too.
     pub follow_up: bool,
     /// The request answers a tool call of the model.
     pub open_tool_loop: bool,
@@ -31,7 +33,8 @@ pub struct Routable {
 pub fn routable(ask: &Ask<'_>) -> Routable {
     let human: Vec<&Turn<'_>> = ask.turns.iter().filter(|t| t.role == Role::Human).collect();
     let last = human.last().map(|t| words_of(t, HEAD, TAIL)).unwrap_or_default();
-    let follow_up = human.len() > 1 && is_follow_up(&last);
+    let goes_on = is_follow_up(&last);
+    let follow_up = human.len() > 1 && goes_on;
     let mut text = last;
     if text.len() < SHORT || follow_up {
         let says_something = |turn: &&&Turn<'_>| !is_follow_up(&words_of(turn, 64, 0));
@@ -43,7 +46,8 @@ pub fn routable(ask: &Ask<'_>) -> Routable {
     {
         append(&mut text, &words_of(system, 512, 0));
     }
-    Routable { text, turns: human.len() as u32, follow_up, open_tool_loop: is_tool_loop(&ask.turns) }
+    let open_tool_loop = is_tool_loop(&ask.turns);
+    Routable { text, turns: human.len() as u32, goes_on, follow_up, open_tool_loop }
 }
 
 /// System prompt and first human turn: what stays the same through a conversation.

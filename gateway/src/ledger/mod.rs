@@ -1,14 +1,14 @@
-//! Where finished records go: a bounded queue to one writer thread, drained at exit.
+//! Where finished records go: lines in a bounded buffer, written out by one thread, drained at exit.
 //!
-//! A request never waits for a disk or a pipe: where the writer stands still and the queue is full, the record is
+//! A line is made where its request ends, while the record is still in that core's cache; the thread only moves bytes.
+//! A request never waits for a disk or a pipe: where the writer stands still and the buffer is full, the record is
 //! dropped and counted in `mixgate_decision_log_dropped_total`.
 
 mod recent;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
@@ -20,18 +20,19 @@ use crate::record::{Finished, Rfc3339};
 
 pub use recent::Recent;
 
-/// Records that may wait for the writer.
-const QUEUE: usize = 16 * 1024;
+/// Bytes that may wait for the writer: some ten thousand records.
+const MOST: usize = 32 << 20;
 /// The writer gathers this long before it looks again, so that busy hours do not wake it per request.
 const GATHER: Duration = Duration::from_millis(10);
-
-/// Bytes that are written at once.
-const BATCH: usize = 64 * 1024;
+/// Room for a line with a dozen experts.
+const USUAL: usize = 3 << 10;
+/// A buffer that grew beyond this in a bad moment gives its memory back.
+const KEPT: usize = 1 << 20;
 
 /// Takes finished records.
 pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Hands a record over; never blocks.
-    fn write(&self, record: Arc<Finished>);
+    fn write(&self, record: &Finished);
 
     /// Hands over what someone made of an answer; never blocks.
     fn grade(&self, grade: Grade);
@@ -55,32 +56,12 @@ impl Grade {
     }
 }
 
-/// A line of the log.
-#[derive(Debug)]
-enum Line {
-    Record(Arc<Finished>),
-    Grade(Grade),
-}
-
-impl Line {
-    fn write(&self, lines: &mut Vec<u8>) {
-        match self {
-            Self::Record(record) => record.write_line(lines),
-            Self::Grade(grade) => {
-                if serde_json::to_writer(&mut *lines, grade).is_ok() {
-                    lines.push(b'\n');
-                }
-            }
-        }
-    }
-}
-
 /// Keeps nothing.
 #[derive(Debug)]
 pub struct Off;
 
 impl Ledger for Off {
-    fn write(&self, _: Arc<Finished>) {}
+    fn write(&self, _: &Finished) {}
 
     fn grade(&self, _: Grade) {}
 
@@ -90,9 +71,51 @@ impl Ledger for Off {
 /// One JSON object a line.
 #[derive(Debug)]
 pub struct JsonLines {
-    sender: SyncSender<Option<Line>>,
+    buffer: Arc<Buffer>,
     writer: Mutex<Option<JoinHandle<()>>>,
     dropped: IntCounter,
+}
+
+/// Lines on their way to the writer.
+#[derive(Debug, Default)]
+struct Buffer {
+    waiting: Mutex<Waiting>,
+    filled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: Vec<u8>,
+    closed: bool,
+}
+
+impl Buffer {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a line; `false`: there is no room.
+    fn push(&self, line: &[u8]) -> bool {
+        let mut waiting = self.lock();
+        if waiting.closed || waiting.lines.len() + line.len() > MOST {
+            return false;
+        }
+        let first = waiting.lines.is_empty();
+        waiting.lines.extend_from_slice(line);
+        drop(waiting);
+        if first {
+            self.filled.notify_one();
+        }
+        true
+    }
+
+    /// Waits for lines and takes all there are into an empty buffer; `false`: there will be none.
+    fn take(&self, lines: &mut Vec<u8>) -> bool {
+        let empty = |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.closed;
+        let mut waiting = self.filled.wait_while(self.lock(), empty).unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(lines, &mut waiting.lines);
+        !lines.is_empty()
+    }
 }
 
 /// The ledger that `log.decisions` names: `stdout`, `stderr`, `off` or a path.
@@ -108,55 +131,50 @@ pub fn open(target: &str, dropped: &IntCounter) -> io::Result<Box<dyn Ledger>> {
 
 impl JsonLines {
     fn new(out: Box<dyn Write + Send>, dropped: IntCounter) -> io::Result<Self> {
-        let (sender, receiver) = sync_channel(QUEUE);
+        let buffer = Arc::<Buffer>::default();
+        let taken = Arc::clone(&buffer);
         let writer = std::thread::Builder::new()
             .name("decision-log".to_owned())
-            .spawn(move || write_all(out, &receiver))?;
-        Ok(Self { sender, writer: Mutex::new(Some(writer)), dropped })
+            .spawn(move || write_all(out, &taken))?;
+        Ok(Self { buffer, writer: Mutex::new(Some(writer)), dropped })
     }
 
-    fn hand_over(&self, line: Line) {
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.sender.try_send(Some(line)) {
+    fn hand_over(&self, line: &[u8]) {
+        if !self.buffer.push(line) {
             self.dropped.inc();
         }
     }
 }
 
 impl Ledger for JsonLines {
-    fn write(&self, record: Arc<Finished>) {
-        self.hand_over(Line::Record(record));
+    fn write(&self, record: &Finished) {
+        let mut line = Vec::with_capacity(USUAL);
+        record.write_line(&mut line);
+        self.hand_over(&line);
     }
 
     fn grade(&self, grade: Grade) {
-        self.hand_over(Line::Grade(grade));
+        if let Ok(mut line) = serde_json::to_vec(&grade) {
+            line.push(b'\n');
+            self.hand_over(&line);
+        }
     }
 
     fn drain(&self) {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer
-            && self.sender.send(None).is_ok()
-            && writer.join().is_err()
-        {
+        self.buffer.lock().closed = true;
+        self.buffer.filled.notify_one();
+        if writer.is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the decision log's writer panicked");
         }
     }
 }
 
-fn write_all(mut out: Box<dyn Write + Send>, records: &Receiver<Option<Line>>) {
-    let mut lines = Vec::with_capacity(2 * BATCH);
-    while let Ok(Some(line)) = records.recv() {
-        line.write(&mut lines);
-        loop {
-            match records.try_recv() {
-                Ok(Some(line)) => line.write(&mut lines),
-                Err(TryRecvError::Empty) => break,
-                Ok(None) | Err(TryRecvError::Disconnected) => return flush(&mut *out, &mut lines),
-            }
-            if lines.len() >= BATCH {
-                flush(&mut *out, &mut lines);
-            }
-        }
+fn write_all(mut out: Box<dyn Write + Send>, buffer: &Buffer) {
+    let mut lines = Vec::new();
+    while buffer.take(&mut lines) {
         flush(&mut *out, &mut lines);
+        lines.shrink_to(KEPT);
         std::thread::sleep(GATHER);
     }
 }
@@ -166,4 +184,66 @@ fn flush(out: &mut dyn Write, lines: &mut Vec<u8>) {
         tracing::error!(%error, "the decision log could not be written");
     }
     lines.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+    use super::*;
+
+    /// Shows what is written, and writes only when it may.
+    struct Gate {
+        open: Receiver<()>,
+        written: SyncSender<Vec<u8>>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.open.recv();
+            let _ = self.written.send(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn log() -> (JsonLines, SyncSender<()>, Receiver<Vec<u8>>) {
+        let (opens, open) = sync_channel(8);
+        let (written, shown) = sync_channel(8);
+        let dropped = IntCounter::new("dropped", "of the test").unwrap();
+        (JsonLines::new(Box::new(Gate { open, written }), dropped).unwrap(), opens, shown)
+    }
+
+    #[test]
+    fn what_was_handed_over_is_written_once_and_in_order_before_the_end() {
+        let (log, opens, shown) = log();
+        for number in 0..1000 {
+            log.hand_over(format!("{number}\n").as_bytes());
+        }
+        drop(opens);
+        log.drain();
+        let expected: String = (0..1000).map(|number| format!("{number}\n")).collect();
+        assert_eq!(shown.try_iter().flatten().collect::<Vec<_>>(), expected.as_bytes());
+        log.hand_over(b"too late\n");
+        assert_eq!(log.dropped.get(), 1);
+    }
+
+    #[test]
+    fn where_the_writer_stands_still_lines_are_dropped_and_counted() {
+        let (log, opens, shown) = log();
+        let line = vec![b'x'; MOST / 4];
+        log.hand_over(&line);
+        // the writer holds the first, and stands
+        while !log.buffer.lock().lines.is_empty() {
+            std::thread::yield_now();
+        }
+        (0..6).for_each(|_| log.hand_over(&line));
+        assert_eq!(log.dropped.get(), 2);
+        drop(opens);
+        log.drain();
+        assert_eq!(shown.try_iter().map(|bytes| bytes.len()).sum::<usize>(), 5 * line.len());
+    }
 }

@@ -10,6 +10,32 @@ use super::{Attempt, Decision, Features, Finished, Rfc3339, Stand};
 use crate::price::MicroUsd;
 use crate::usage::Usage;
 
+/// What is the same in every line under one configuration: the keys of its experts and domains, as they are written.
+#[derive(Debug)]
+pub struct Fragments {
+    /// `{"expert":"NAME","score":`, by expert; a comma before all but the first.
+    experts: Vec<Vec<u8>>,
+    /// `"NAME":`, by domain; the same.
+    domains: Vec<Vec<u8>>,
+}
+
+impl Fragments {
+    /// For experts and domains of these names.
+    pub fn new<'n>(experts: impl Iterator<Item = &'n str>, domains: impl Iterator<Item = &'n str>) -> Self {
+        let written = |at: usize, before: &str, name: &str, after: &str| {
+            let mut bytes = Vec::new();
+            Line(&mut bytes).raw(if at == 0 { "" } else { "," }).raw(before).text(name).raw(after);
+            bytes
+        };
+        let expert = |(at, name): (usize, &'n str)| written(at, "{\"expert\":", name, ",\"score\":");
+        let domain = |(at, name): (usize, &'n str)| written(at, "", name, ":");
+        Self {
+            experts: experts.enumerate().map(expert).collect(),
+            domains: domains.enumerate().map(domain).collect(),
+        }
+    }
+}
+
 impl Finished {
     /// Appends the record and a line end.
     pub fn write_line(&self, out: &mut Vec<u8>) {
@@ -39,26 +65,38 @@ impl Finished {
     }
 }
 
+/// `00` to `99`.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut at = 0;
+    while at < 100 {
+        pairs[at] = [b'0' + (at / 10) as u8, b'0' + (at % 10) as u8];
+        at += 1;
+    }
+    pairs
+};
+
 /// A line on its way.
 struct Line<'o>(&'o mut Vec<u8>);
 
 impl Line<'_> {
     fn decision(&mut self, decision: &Decision) {
         let (snapshot, scores) = (&decision.snapshot, decision.scores.as_ref());
-        let domains = snapshot.classifier.domains();
+        let fragments = &snapshot.fragments;
         self.raw(",\"policy\":").text(&snapshot.policies[decision.policy].name);
         self.raw(",\"domain\":").option(decision.domain(), Line::text);
         self.raw(",\"domain_scores\":{");
-        for (at, (name, score)) in
-            domains.iter().zip(scores.map(Scores::domains).unwrap_or_default()).enumerate()
-        {
-            self.raw(if at == 0 { "" } else { "," }).text(name).raw(":").score(*score);
+        let of_domains = scores.map(Scores::domains).unwrap_or_default();
+        for (name, score) in fragments.domains.iter().zip(of_domains) {
+            self.bytes(name).score(*score);
         }
         self.raw("},\"confidence\":").score(decision.confidence());
         self.raw(",\"ood_score\":").score(scores.map_or(0.0, Scores::ood));
-        let experts = snapshot.experts.iter().map(|expert| &*expert.name);
-        self.raw(",\"candidates\":").list(experts.zip(&decision.candidates), Line::candidate);
-        self.raw(",\"features\":").features(&decision.features);
+        self.raw(",\"candidates\":[");
+        for (name, stand) in fragments.experts.iter().zip(&decision.candidates) {
+            self.bytes(name).stand(stand);
+        }
+        self.raw("],\"features\":").features(&decision.features);
         if !decision.attribution.is_empty() {
             self.raw(",\"attribution\":").other(&decision.attribution);
         }
@@ -69,13 +107,12 @@ impl Line<'_> {
         self.raw(",\"route_micros\":").whole(decision.route_micros);
     }
 
-    fn candidate(&mut self, (name, stand): (&str, &Stand)) -> &mut Self {
-        self.raw("{\"expert\":").text(name);
-        self.raw(",\"score\":").score(stand.score);
-        self.raw(",\"expected_cost_usd\":").option(stand.cost, Line::usd);
-        self.raw(",\"eligible\":").truth(stand.why_not.is_none());
-        self.raw(",\"why_not\":").option(stand.why_not.as_ref(), |line, why| line.text(&why.to_string()));
-        self.raw("}")
+    fn stand(&mut self, stand: &Stand) -> &mut Self {
+        self.score(stand.score).raw(",\"expected_cost_usd\":").option(stand.cost, Line::usd);
+        match &stand.why_not {
+            None => self.raw(",\"eligible\":true,\"why_not\":null}"),
+            Some(why) => self.raw(",\"eligible\":false,\"why_not\":").text(&why.to_string()).raw("}"),
+        }
     }
 
     fn features(&mut self, features: &Features) -> &mut Self {
@@ -115,7 +152,9 @@ impl Line<'_> {
     }
 
     fn text(&mut self, text: &str) -> &mut Self {
-        if text.bytes().any(|b| b < b' ' || b == b'"' || b == b'\\') {
+        // every byte, without a branch: most texts are short and none of theirs wants it
+        let wants = |b: u8| b < b' ' || b == b'"' || b == b'\\';
+        if text.bytes().fold(false, |found, b| found | wants(b)) {
             return self.other(text);
         }
         self.raw("\"").raw(text).raw("\"")
@@ -158,7 +197,7 @@ impl Line<'_> {
 
     /// To four digits: what stands behind them is noise and bytes.
     fn score(&mut self, value: f32) -> &mut Self {
-        self.decimal((f64::from(value) * 1e4).round() as i64, 4)
+        self.decimal((f64::from(value) * 1e4 + 0.5) as i64, 4)
     }
 
     fn usd(&mut self, value: MicroUsd) -> &mut Self {
@@ -171,21 +210,57 @@ impl Line<'_> {
     }
 
     /// `units` of 10^-`digits`, without zeros at its end.
-    fn decimal(&mut self, units: i64, digits: usize) -> &mut Self {
-        if units < 0 {
-            self.raw("-");
+    fn decimal(&mut self, units: i64, digits: u32) -> &mut Self {
+        let one = 10_u32.pow(digits);
+        match u32::try_from(units) {
+            Ok(units) if units < one => self.fraction(units * (10_u32.pow(6) / one)),
+            _ => self.long_decimal(units, digits as usize),
         }
-        let units = units.unsigned_abs();
-        let one = 10_u64.pow(digits as u32);
-        self.whole(units / one).raw(".");
-        let mut rest = units % one;
-        let mut places = [b'0'; 8];
-        for place in places[..digits].iter_mut().rev() {
-            *place += (rest % 10) as u8;
+    }
+
+    /// Millionths, less than one: most of a line's numbers.
+    fn fraction(&mut self, millionths: u32) -> &mut Self {
+        let mut text = *b"0.000000";
+        for (pair, at) in [(millionths / 10_000, 2), (millionths / 100 % 100, 4), (millionths % 100, 6)] {
+            text[at..at + 2].copy_from_slice(&PAIRS[pair as usize]);
+        }
+        let zeros = (u64::from_be_bytes(text) ^ u64::from_be_bytes([b'0'; 8])).trailing_zeros() / 8;
+        let end = self.0.len() + (8 - zeros as usize).max(3);
+        // all of it and then less: a copy of known length costs a third
+        self.bytes(&text).0.truncate(end);
+        self
+    }
+
+    #[cold]
+    fn long_decimal(&mut self, units: i64, digits: usize) -> &mut Self {
+        let (mut rest, mut digits) = (units.unsigned_abs(), digits);
+        while digits > 1 && rest.is_multiple_of(10) {
+            rest /= 10;
+            digits -= 1;
+        }
+        // from the right: 20 digits, a point and a sign have room
+        let mut places = [b'0'; 24];
+        let mut at = places.len();
+        let mut put = |byte: u8| {
+            at -= 1;
+            places[at] = byte;
+        };
+        for _ in 0..digits {
+            put(b'0' + (rest % 10) as u8);
             rest /= 10;
         }
-        let length = places[..digits].iter().rposition(|place| *place != b'0').map_or(1, |last| last + 1);
-        self.bytes(&places[..length])
+        put(b'.');
+        loop {
+            put(b'0' + (rest % 10) as u8);
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        if units < 0 {
+            put(b'-');
+        }
+        self.bytes(&places[at..])
     }
 }
 
@@ -206,7 +281,17 @@ mod tests {
             let number = |text: &str| text.parse::<f64>().unwrap();
             assert_eq!(number(&written(|l| _ = l.usd(MicroUsd(micros)))), number(&serde));
         }
-        let scores = [(0.0, "0.0"), (1.0, "1.0"), (0.95531, "0.9553"), (0.000_04, "0.0"), (0.05, "0.05")];
+        let scores = [
+            (0.0, "0.0"),
+            (1.0, "1.0"),
+            (0.95531, "0.9553"),
+            (0.955_351, "0.9554"),
+            (0.99996, "1.0"),
+            (0.000_04, "0.0"),
+            (0.000_051, "0.0001"),
+            (0.05, "0.05"),
+            (0.1, "0.1"),
+        ];
         for (score, text) in scores {
             assert_eq!(written(|l| _ = l.score(score)), text);
         }

@@ -21,6 +21,7 @@ use crate::usage::Usage;
 
 pub use decision::{Attributed, Decision, Features, Stand};
 pub use id::Id;
+pub use line::Fragments;
 pub use time::Rfc3339;
 
 /// Why an expert answers: the contract's closed list.
