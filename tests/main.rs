@@ -16,6 +16,7 @@ mod fuzz_seeds;
 mod governance;
 mod harness;
 mod money;
+mod newcomer;
 mod operators;
 mod process;
 mod reference;

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::past::Past;
 use crate::announce::Announcer;
 use crate::auth::KeyHash;
 use crate::classify::Classifier;
@@ -132,6 +133,8 @@ pub struct State {
     pub ledger: Box<dyn Ledger>,
     /// The newest records.
     pub recent: Recent,
+    /// What consoles draw of the time before they were opened.
+    pub past: Past,
     /// Tells consoles of records as they end.
     pub announcer: Arc<Announcer>,
     /// Makes spans, where the environment names a collector.
@@ -177,6 +180,7 @@ impl State {
             sessions,
             ledger,
             recent: Recent::default(),
+            past: Past::default(),
             announcer: Arc::default(),
             tracer,
             connector: Connector::with_system_roots(),
@@ -304,6 +308,10 @@ fn build(
     meter.hosting.reset();
     for expert in experts.iter().filter(|e| e.hosting > 0.0) {
         meter.hosting.with_label_values(&[&*expert.name]).set(expert.hosting);
+    }
+    for expert in &experts {
+        // its first is seen by a rate only if there was a 0 before
+        meter.stale_connections.with_label_values(&[&*expert.name]);
     }
     let policies = policy::build(&config.policies, &experts, fallback, &*classifier)?;
     let tenants = config.tenants.iter().map(|t| build_tenant(t, &experts, &policies)).collect();

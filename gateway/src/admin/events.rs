@@ -1,4 +1,4 @@
-//! `/api/events`: the figures every second and decisions as they end, as server-sent events, until the client leaves
+//! `/api/events`: what was before, then the figures every second and decisions as they end, as server-sent events, until the client leaves
 //! or the gateway drains.
 
 use std::sync::Arc;
@@ -49,6 +49,11 @@ async fn with_those_that_follow(first: Bytes, listener: &mut Listener) -> Bytes 
 async fn tell(state: Arc<State>, mut listener: Listener, client: mpsc::Sender<Bytes>) {
     let mut every = tokio::time::interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    if let Some(past) = state.past.json()
+        && client.send(event("past", &past)).await.is_err()
+    {
+        return;
+    }
     loop {
         let next = tokio::select! {
             _ = every.tick() => serde_json::to_string(&figures(&state)).ok().map(|json| event("figures", &json)),

@@ -17,7 +17,7 @@ use crate::state::{Snapshot, State};
 #[derive(Debug, Serialize)]
 pub(super) struct Figures {
     /// Unix time, seconds.
-    time: f64,
+    pub(super) time: f64,
     draining: bool,
     config_hash: String,
     router_version: String,
@@ -25,15 +25,15 @@ pub(super) struct Figures {
     client_connections: i64,
     in_flight: u32,
     /// By outcome, `none`'s too.
-    requests: BTreeMap<&'static str, u64>,
+    pub(super) requests: BTreeMap<&'static str, u64>,
     /// Seconds.
     request_duration: Buckets,
     time_to_first_token: Buckets,
     time_per_output_token: Buckets,
     overhead: Buckets,
     route_duration: Buckets,
-    cost_usd: f64,
-    baseline_cost_usd: f64,
+    pub(super) cost_usd: f64,
+    pub(super) baseline_cost_usd: f64,
     saved_usd: f64,
     experts: Vec<ExpertRow>,
     decisions: Vec<DecisionRow>,

@@ -9,6 +9,7 @@ mod events;
 mod feedback;
 mod figures;
 mod guard;
+pub(crate) mod past;
 mod status;
 
 use std::convert::Infallible;

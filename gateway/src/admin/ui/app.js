@@ -59,6 +59,9 @@ function App() {
         if (old && (old.config_hash !== figures.config_hash || old.draining !== figures.draining)) reread()
         redraw(number => number + 1)
       },
+      past: moments => {
+        history.current.past = moments
+      },
       decision: decision => {
         missed.current -= 1
         waiting.current = [decision, ...waiting.current].slice(0, KEPT)
@@ -90,7 +93,7 @@ function App() {
       ${connection[0] === 'locked' ? html`<${Key} wrong=${apiKey !== ''} set=${key => { sessionStorage.setItem('mixgate-key', key); setApiKey(key) }} />` : html`
         ${connection[0] === 'gone' && history.current.now && html`<${Fault} error=${`No connection: ${connection[1]}.`}><p>What stands below is from before. It is tried again every 2 seconds.</p><//>`}
         ${at === 'now' && html`<${Now} history=${history.current} />`}
-        ${at === 'decisions' && html`<${Decisions} decisions=${decisions} paused=${paused} setPaused=${setPaused} waiting=${waiting.current.length} opened=${opened} apiKey=${apiKey} />`}
+        ${at === 'decisions' && html`<${Decisions} decisions=${decisions} paused=${paused} setPaused=${setPaused} waiting=${waiting.current.length} opened=${opened} apiKey=${apiKey} fallback=${history.current.now?.fallback} />`}
         ${at === 'try' && html`<${Try} status=${status} apiKey=${apiKey} />`}
         ${at === 'configuration' && html`<${Configuration} status=${status} reread=${reread} apiKey=${apiKey} />`}`}
     </main>`

@@ -11,7 +11,7 @@ const FILTERS = {
 }
 const SHOWN = 200
 
-export function Decisions({ decisions, paused, setPaused, waiting, opened, apiKey }) {
+export function Decisions({ decisions, paused, setPaused, waiting, opened, apiKey, fallback }) {
   const [filter, setFilter] = useState({})
   const fits = decision => Object.entries(filter).every(([name, wanted]) => !wanted || FILTERS[name](decision) === wanted)
   const fitting = decisions.filter(fits)
@@ -24,7 +24,7 @@ export function Decisions({ decisions, paused, setPaused, waiting, opened, apiKe
       <span class="quiet beside">${shown(fitting.length, decisions.length)}</span></div>
     ${fitting.length ? html`<${Table} decisions=${fitting.slice(0, SHOWN)} />`
       : html`<${Empty}>${decisions.length ? 'None fits these filters.' : 'No decision yet. They appear here as requests end.'}<//>`}
-    ${opened && html`<${Opened} key=${opened} id=${opened} known=${decisions.find(one => one.id === opened)} apiKey=${apiKey} />`}
+    ${opened && html`<${Opened} key=${opened} id=${opened} known=${decisions.find(one => one.id === opened)} apiKey=${apiKey} fallback=${fallback} />`}
   </section>`
 }
 
@@ -54,7 +54,7 @@ function Table({ decisions }) {
     </tr>`)}</tbody></table></div>`
 }
 
-function Opened({ id, known, apiKey }) {
+function Opened({ id, known, apiKey, fallback }) {
   const [decision, setDecision] = useState(known)
   const [error, setError] = useState()
   const dialog = useRef()
@@ -69,11 +69,11 @@ function Opened({ id, known, apiKey }) {
       <button onClick=${() => dialog.current.close()}>Close</button></div>
     ${error && html`<${Fault} error=${error.status === 404 ? 'This decision is no longer remembered.' : error.message}>
       <p>The newest 1,000 are kept here; all are in the decision log.</p><//>`}
-    ${decision && html`<${Whole} decision=${decision} apiKey=${apiKey} />`}
+    ${decision && html`<${Whole} decision=${decision} apiKey=${apiKey} fallback=${fallback} />`}
   </div></dialog>`
 }
 
-function Whole({ decision, apiKey }) {
+function Whole({ decision, apiKey, fallback }) {
   const { usage } = decision
   const part = (number, name) => number ? ` (${count(number)} ${name})` : ''
   return html`<p><span class="tag">${decision.reason ?? '–'}</span> <span class=${`tag ${decision.outcome === 'ok' ? 'good' : 'bad'}`}>${decision.outcome}</span></p>
@@ -90,7 +90,7 @@ function Whole({ decision, apiKey }) {
       ['first token', decision.first_token_millis == null ? null : millis(decision.first_token_millis)],
       ['total', millis(decision.total_millis)],
     ]} />
-    <${Candidates} decision=${decision} />
+    <${Candidates} decision=${decision} fallback=${fallback} />
     <h3>Attempts</h3>
     <${Attempts} attempts=${decision.attempts ?? []} total=${decision.total_millis} />
     ${decision.text && html`<h3>Text</h3><p class="text">${decision.text}</p><${Words} text=${decision.text} apiKey=${apiKey} />`}

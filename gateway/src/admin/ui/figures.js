@@ -5,12 +5,22 @@ export class History {
   constructor(most = 900) {
     this.most = most
     this.all = []
+    this.past = []
+  }
+
+  /** Moments from before the page was opened, with the counters that the charts draw. */
+  get line() {
+    const first = this.all[0]?.time ?? Infinity
+    return [...this.past.filter(moment => moment.time < first), ...this.all]
   }
 
   push(figures) {
     const last = this.all.at(-1)
     // counters that fell: the gateway began anew
-    if (last && total(figures) < total(last)) this.all = []
+    if (last && total(figures) < total(last)) {
+      this.all = []
+      this.past = this.past.filter(moment => total(moment) <= total(figures))
+    }
     this.all.push(figures)
     if (this.all.length > this.most) this.all.shift()
   }
@@ -20,12 +30,17 @@ export class History {
   }
 
   /** The newest figures that are at least so many seconds old, else the oldest there are. */
-  before(seconds, from = this.all.length - 1) {
-    const until = this.all[from].time - seconds
-    let at = from
-    while (at > 0 && this.all[at].time > until) at -= 1
-    return this.all[at]
+  before(seconds) {
+    return before(this.all, seconds, this.all.length - 1)
   }
+}
+
+/** The newest of `all`, up to `from`, that is at least so many seconds older, else the oldest there is. */
+export function before(all, seconds, from) {
+  const until = all[from].time - seconds
+  let at = from
+  while (at > 0 && all[at].time > until) at -= 1
+  return all[at]
 }
 
 export const total = figures => Object.values(figures.requests).reduce((sum, count) => sum + count, 0)
@@ -48,6 +63,12 @@ export function fresh(now, before) {
     sum: now.sum - before.sum,
     count: now.count - before.count,
   }
+}
+
+/** What is new in a histogram; where nothing is, all of it, and that it is old. */
+export function lately(now, before) {
+  const news = fresh(now, before)
+  return news.count ? { ...news, old: false } : { ...now, old: true }
 }
 
 /** A quantile of a histogram, straight lines within its buckets, as Prometheus takes it; null of nothing. */

@@ -1,6 +1,6 @@
 // Now: is it healthy, where does the traffic go, what does it cost and save.
 import { Chart } from './chart.js'
-import { failed, fresh, quantile, rates, total } from './figures.js'
+import { before, failed, lately, quantile, rates, total } from './figures.js'
 import { Empty, Tile, bar, count, digits, heat, html, price, seconds, share, usd, usdColumn } from './view.js'
 
 /** Rates and quantiles are over so many seconds. */
@@ -40,11 +40,11 @@ function Tiles({ now, before }) {
   const rate = rates(now, before)
   const sum = Object.values(rate).reduce((all, one) => all + one, 0)
   const bad = failed(rate)
-  const latency = fresh(now.request_duration, before.request_duration)
-  const first = fresh(now.time_to_first_token, before.time_to_first_token)
-  const own = fresh(now.overhead, before.overhead)
+  const latency = lately(now.request_duration, before.request_duration)
+  const first = lately(now.time_to_first_token, before.time_to_first_token)
+  const own = lately(now.overhead, before.overhead)
   const saved = now.baseline_cost_usd > 0 ? now.saved_usd / now.baseline_cost_usd : null
-  const within = (part, buckets) => buckets.count ? `${part * 100} % within ${seconds(quantile(part, buckets))}` : 'none lately'
+  const within = (part, buckets) => buckets.count ? `${part * 100} % within ${seconds(quantile(part, buckets))}${buckets.old ? ' so far' : ''}` : 'nothing yet'
   return html`<div class="tiles">
     <${Tile} name="Requests" value=${`${digits(sum)} /s`} note=${`${count(total(now))} so far`} />
     <${Tile} name="Failed" value=${sum ? share(bad / sum) : '–'} tone=${sum && bad / sum > 0.01 ? 'bad' : ''} note="of the last minute" />
@@ -58,8 +58,9 @@ function Tiles({ now, before }) {
 }
 
 function Traffic({ history }) {
-  const at = history.all.map((figures, place) => rates(figures, history.before(5, place)))
-  const data = [history.all.map(f => f.time), at.map(r => r.ok), at.map(r => failed(r)), at.map(r => r.client_error + r.cancelled)]
+  const line = history.line
+  const at = line.map((figures, place) => rates(figures, before(line, 5, place)))
+  const data = [line.map(f => f.time), at.map(r => r.ok), at.map(r => failed(r)), at.map(r => r.client_error + r.cancelled)]
   const series = [
     { label: 'ok', colour: '--good', fill: true }, { label: 'failed', colour: '--bad' },
     { label: 'client error, cancelled', colour: '--warn', dash: [4, 4] },
@@ -68,12 +69,13 @@ function Traffic({ history }) {
 }
 
 function Money({ history }) {
+  const line = history.line
   const a = (place, field) => {
-    const [now, before] = [history.all[place], history.before(30, place)]
-    return (now[field] - before[field]) / Math.max(now.time - before.time, 1) * 60
+    const [now, then] = [line[place], before(line, 30, place)]
+    return (now[field] - then[field]) / Math.max(now.time - then.time, 1) * 60
   }
-  const places = history.all.map((_, place) => place)
-  const data = [history.all.map(f => f.time), places.map(p => a(p, 'cost_usd')), places.map(p => a(p, 'baseline_cost_usd'))]
+  const places = line.map((_, place) => place)
+  const data = [line.map(f => f.time), places.map(p => a(p, 'cost_usd')), places.map(p => a(p, 'baseline_cost_usd'))]
   const series = [{ label: 'cost', colour: '--accent', fill: true }, { label: 'if all went to the fallback', colour: '--quiet', dash: [4, 4] }]
   return html`<${Chart} label="Cost a minute" series=${series} data=${data} format=${usd} axis=${price} />`
 }
@@ -86,7 +88,8 @@ function Experts({ now, before }) {
     const old = before.experts.find(one => one.name === expert.name)
     const sum = total(expert)
     const sick = expert.endpoints.filter(end => end.circuit !== 'closed').length
-    const latency = fresh(expert.request_duration, old?.request_duration)
+    const latency = lately(expert.request_duration, old?.request_duration)
+    const aged = latency.old ? 'n quiet' : 'n'
     const health = sick === 0 ? html`<span class="dot"></span>healthy`
       : sick < expert.endpoints.length ? html`<span class="dot late"></span><span class="warn">${sick} of ${expert.endpoints.length} left alone</span>`
         : html`<span class="dot gone"></span><span class="bad">left alone</span>`
@@ -96,7 +99,7 @@ function Experts({ now, before }) {
       <td class="n">${count(sum)}</td><td class="n bar" ref=${bar(all ? sum / all : 0)}>${all ? share(sum / all) : '–'}</td>
       <td class=${`n ${failed(expert.requests) ? 'bad' : ''}`}>${count(failed(expert.requests))}</td>
       <td class="n">${count(expert.in_flight)} of ${count(expert.max_concurrency)}</td>
-      <td class="n">${seconds(quantile(0.5, latency))}</td><td class="n">${seconds(quantile(0.95, latency))}</td>
+      <td class=${aged}>${seconds(quantile(0.5, latency))}</td><td class=${aged}>${seconds(quantile(0.95, latency))}</td>
       <td class="n">${count(expert.tokens.input + expert.tokens.output)}</td>
       <td class="n">${money(expert.cost_usd)}</td><td class=${`n ${expert.saved_usd < 0 ? 'bad' : ''}`}>${money(expert.saved_usd)}</td>
       ${hosted && html`<td class="n">${expert.hosting_usd_per_hour ? `${price(expert.hosting_usd_per_hour)} an hour` : ''}</td>`}
