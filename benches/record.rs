@@ -11,7 +11,7 @@ use gateway::auth::Caller;
 use gateway::plan::{Wish, plan};
 use gateway::price::MicroUsd;
 use gateway::record::{Attempt, Finished, Id, Outcome};
-use gateway::state::Snapshot;
+use gateway::snapshot::Snapshot;
 use gateway::usage::Usage;
 use http::HeaderMap;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gateway::config;
 use gateway::meter::Meter;
-use gateway::state::{Snapshot, load_classifier, snapshot_for_dry_runs};
+use gateway::snapshot::{Snapshot, load_classifier, snapshot_for_dry_runs};
 use router_model::TAXONOMY;
 
 /// About 100 tokens.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::error::Failure;
-use crate::state::Snapshot;
+use crate::snapshot::Snapshot;
 
 /// The hash of a key, as configurations keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::auth::Caller;
 use crate::config::written::{CapabilityName, Governance};
 use crate::expert::Expert;
-use crate::state::Snapshot;
+use crate::snapshot::Snapshot;
 
 /// A set of abilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -58,6 +58,7 @@ pub mod route;
 pub mod server;
 pub mod session;
 pub mod settle;
+pub mod snapshot;
 pub mod sse;
 pub mod stack;
 pub mod state;

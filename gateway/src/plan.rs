@@ -18,7 +18,7 @@ use crate::policy::{Candidate, Choice, Evidence, Gate, Policy, Tolerance};
 use crate::price::MicroUsd;
 use crate::record::{Decision, Features, Reason, Stand};
 use crate::session::{Hold, SessionId, Sessions};
-use crate::state::{Selector, Snapshot};
+use crate::snapshot::{Selector, Snapshot};
 use crate::text::{self, Routable};
 use crate::usage::Usage;
 

@@ -23,7 +23,8 @@ use crate::error::Failure;
 use crate::layer::{self, Entry, deadline};
 use crate::plan::{Plan, Wish, plan};
 use crate::record::{Outcome, Record};
-use crate::state::{Snapshot, State};
+use crate::snapshot::Snapshot;
+use crate::state::State;
 
 /// Bytes a second that a body must come with, after a pause's grace.
 const SLOWEST: u64 = 4 * 1024;

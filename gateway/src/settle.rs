@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::meter::{ExpertMeter, Meter};
 use crate::price::MicroUsd;
 use crate::record::{Facts, Finished, Outcome, Record, millis};
-use crate::state::{Snapshot, State};
+use crate::snapshot::Snapshot;
+use crate::state::State;
 use crate::usage::Usage;
 
 /// What an answer cost, and what it would have cost at the fallback. `None`: unpriced.

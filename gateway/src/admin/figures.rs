@@ -11,7 +11,8 @@ use serde::Serialize;
 use crate::expert::Expert;
 use crate::meter::{Buckets, ExpertFigures};
 use crate::record::Outcome;
-use crate::state::{Snapshot, State};
+use crate::snapshot::Snapshot;
+use crate::state::State;
 
 /// The answer.
 #[derive(Debug, Serialize)]

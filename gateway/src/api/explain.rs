@@ -15,7 +15,7 @@ use crate::error::Failure;
 use crate::plan::{Wish, evidence, plan, weigh};
 use crate::policy::{Candidate, Evidence, Policy, Steady};
 use crate::record::{Attributed, Decision, Reason, Record, Rfc3339};
-use crate::state::{Selector, Snapshot};
+use crate::snapshot::{Selector, Snapshot};
 use crate::text;
 
 /// Words shown.

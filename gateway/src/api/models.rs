@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::auth::Caller;
 use crate::error::Failure;
 use crate::plan;
-use crate::state::{Selector, Snapshot};
+use crate::snapshot::{Selector, Snapshot};
 
 #[derive(Serialize)]
 struct List<'a> {

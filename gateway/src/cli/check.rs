@@ -9,7 +9,7 @@ use comfy_table::{ContentArrangement, Table};
 use super::Exit;
 use crate::config::{self, written};
 use crate::meter::Meter;
-use crate::state::{load_classifier, snapshot_for_dry_runs};
+use crate::snapshot::{load_classifier, snapshot_for_dry_runs};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

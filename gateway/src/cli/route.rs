@@ -25,7 +25,7 @@ use crate::meter::Meter;
 use crate::plan::cost_text;
 use crate::policy::Steady;
 use crate::record::Decision;
-use crate::state::{Snapshot, load_classifier, snapshot_for_dry_runs};
+use crate::snapshot::{Snapshot, load_classifier, snapshot_for_dry_runs};
 use crate::text;
 
 #[derive(Debug, clap::Args)]

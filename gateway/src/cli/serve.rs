@@ -11,7 +11,8 @@ use super::{Exit, runtime, stopped};
 use crate::config;
 use crate::gateway::Gateway;
 use crate::lanes::Lanes;
-use crate::state::{State, load_classifier};
+use crate::snapshot::load_classifier;
+use crate::state::State;
 use crate::traces::Tracer;
 
 #[derive(Debug, clap::Args)]

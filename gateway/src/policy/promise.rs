@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::constraint::WhyNot;
     use crate::price::MicroUsd;
-    use crate::state::tests::expert;
+    use crate::snapshot::tests::expert;
 
     const FALLBACK: usize = 2;
 

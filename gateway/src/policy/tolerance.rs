@@ -106,7 +106,7 @@ mod tests {
     use crate::constraint::WhyNot;
     use crate::expert::Expert;
     use crate::price::MicroUsd;
-    use crate::state::tests::expert;
+    use crate::snapshot::tests::expert;
 
     const FALLBACK: usize = 2;
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Reason;
 use crate::constraint::WhyNot;
 use crate::price::MicroUsd;
-use crate::state::Snapshot;
+use crate::snapshot::Snapshot;
 
 /// What routing decided, before anything was sent. Kept as figures; names are put in when it is written.
 #[derive(Debug, Clone)]

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::api::Dialect;
 use crate::expert::endpoint::Endpoint;
 use crate::price::MicroUsd;
-use crate::state::Snapshot;
+use crate::snapshot::Snapshot;
 use crate::traces::Trace;
 use crate::usage::Usage;
 

@@ -33,7 +33,7 @@ use crate::lanes::Lanes;
 use crate::mock::{self, Fault, Mock};
 use crate::provider;
 use crate::record::Finished;
-use crate::state::load_classifier;
+use crate::snapshot::load_classifier;
 use crate::upstream::Connector;
 
 /// One expert misbehaves twice, so that a fallback can be seen.
