@@ -32,6 +32,7 @@ async fn before_the_head_of_an_answer() {
         within(AT_ONCE, "the upstream to be left", upstream.next_closed()).await;
         let record = closed(&rig).await;
         assert_eq!(record["attempts"][0]["outcome"], "cancelled", "{record}");
+        assert!(record["attempts"][0]["millis"].as_f64() > Some(0.0), "the time it took is known: {record}");
     }
 }
 

@@ -30,6 +30,10 @@ async fn it_applies_when_the_router_misses_its_deadline_or_fails() {
         assert_eq!((reply.status, error_code(&reply).as_str()), (400, "no_eligible_expert"), "{prompt}");
         assert!(message(&reply).contains("lacks required tag indemnified"), "{}", reply.text());
         assert_eq!((plain.requests(), large.requests()), (0, 0));
+        let record = rig.record_of(&reply).await;
+        let told = (&record["reason"], &record["outcome"], &record["candidates"][0]["why_not"]);
+        let expected = ("ineligible", "client_error", "lacks required tag indemnified");
+        assert_eq!(told, (&expected.0.into(), &expected.1.into(), &expected.2.into()), "{record}");
     }
 }
 

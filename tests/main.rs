@@ -15,6 +15,7 @@ mod docs;
 mod fuzz_seeds;
 mod governance;
 mod harness;
+mod log;
 mod money;
 mod newcomer;
 mod operators;

@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{Span, TracesData};
 use prost::Message as _;
 use std::net::SocketAddr;
-use testkit::{Upstream, answer, json, post_json, sse, status};
+use testkit::{Client, Step, Upstream, answer, json, post_json, sse, status};
 
 use crate::harness::{CHAT, Setup, WORD, chat, streamed};
 use crate::process::Process;
@@ -164,6 +164,41 @@ async fn a_stream_ends_its_span_with_its_last_byte() {
     let event = &spans[0].events[0];
     assert_eq!(event.name, "first_token");
     assert!((spans[0].start_time_unix_nano..=spans[0].end_time_unix_nano).contains(&event.time_unix_nano));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_no_error_and_its_waiting_is_seen() {
+    let large = Upstream::script(vec![Step::Hold]).await;
+    let traced = Traced::start(Setup::new().large(large.addr(), ""), &[]).await;
+    let mut client = Client::connect(traced.data).await;
+    client.post_json(CHAT, &[], &chat("large", "hello")).await;
+    large.next_request().await;
+    drop(client);
+    let spans = traced.spans().await;
+    says(&spans[0], &[("mixgate.outcome", "cancelled")]);
+    says(&spans[1], &[("mixgate.attempt.outcome", "cancelled")]);
+    for span in &spans {
+        assert_eq!(attribute(span, "error.type"), None, "{span:#?}");
+        assert!(span.end_time_unix_nano > span.start_time_unix_nano, "{span:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_ours_is_an_error_and_a_strangers_state_goes_no_further() {
+    let large = Upstream::scripts(vec![vec![Step::Hold], json(200, USAGE)]).await;
+    let setup = Setup::new().server("max_in_flight: 1").large(large.addr(), "");
+    let traced = Traced::start(setup, &[]).await;
+    let mut first = Client::connect(traced.data).await;
+    first
+        .post_json(CHAT, &[("traceparent", "no-trace"), ("tracestate", "vendor=1")], &chat("large", "hello"))
+        .await;
+    let sent = large.next_request().await;
+    assert!(sent.header("traceparent").unwrap().starts_with("00-"), "{sent:?}");
+    assert_eq!(sent.header("tracestate"), None, "it belongs to a trace that cannot be read");
+    assert_eq!(traced.ask(&[], &chat("large", "hello")).await, 503);
+    let spans = traced.spans().await;
+    says(&spans[0], &[("http.response.status_code", "503"), ("error.type", "rejected")]);
+    assert_eq!(spans[0].status.as_ref().unwrap().code, 2, "an error: {spans:#?}");
 }
 
 #[tokio::test]

@@ -83,9 +83,7 @@ impl Listener {
             }
         }
     }
-}
 
-impl Listener {
     /// The next event, if there is one already.
     pub fn waiting(&mut self) -> Option<Bytes> {
         loop {

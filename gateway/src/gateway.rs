@@ -94,13 +94,13 @@ impl Gateway {
         halt.cancel();
         attendants.close();
         let _ = timeout(LAST_MOMENTS, async { tokio::join!(tasks.wait(), attendants.wait()) }).await;
-        self.state.ledger.drain();
         let last = Arc::clone(&self.state);
-        // sends by this runtime's help, so it waits elsewhere
+        // both wait, and the traces need this runtime meanwhile
         let _ = tokio::task::spawn_blocking(move || {
             if let Some(tracer) = &last.tracer {
                 tracer.shut_down(LAST_TRACES);
             }
+            last.ledger.drain();
         })
         .await;
         ended

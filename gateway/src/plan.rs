@@ -47,6 +47,8 @@ pub struct Wish<'h> {
 pub struct Plan {
     /// The decision.
     pub decision: Decision,
+    /// Why nobody may take the request, where nobody may; the decision says it of each expert.
+    pub refused: Option<Failure>,
     /// What every candidate must fulfil.
     pub constraints: Constraints,
     /// The conversation, to remember who answered.
@@ -163,7 +165,7 @@ pub fn plan(
     let scores = verdict.as_ref().and_then(Verdict::scores);
     let mut session = None;
     let choice = match wish.selector {
-        Selector::Expert(index) => named(snapshot, index, wish.forced, dialect, &candidates)?,
+        Selector::Expert(index) => named(snapshot, index, wish.forced, dialect, &candidates),
         Selector::Policy(_) if dialect == Dialect::Embeddings => {
             let what = "embeddings of two models cannot be compared: name the model";
             return Err(Failure::InvalidValue("model", what.to_owned()));
@@ -176,12 +178,15 @@ pub fn plan(
             let known = sessions.map(|s| (s, s.identify(caller, wish.session, ask, &routed_text)));
             session = known.map(|(_, (id, _))| id);
             let last = known.and_then(|(s, (id, hold))| Some((seat(snapshot, s, id, hold)?, hold)));
-            stay(choice, last, &candidates, snapshot.fallback)
+            Ok(stay(choice, last, &candidates, snapshot.fallback))
         }
     };
-    if choice.order.is_empty() {
-        return Err(nobody(&candidates));
-    }
+    let choice = match choice {
+        Ok(choice) if choice.order.is_empty() => Err(nobody(&candidates)),
+        choice => choice,
+    };
+    let shut_out = Choice { order: Vec::new(), reason: Reason::Ineligible };
+    let (choice, refused) = choice.map_or_else(|failure| (shut_out, Some(failure)), |choice| (choice, None));
     let features = features(ask, &routed_text);
     let stands = candidates
         .into_iter()
@@ -199,7 +204,7 @@ pub fn plan(
         route_micros: took.as_micros() as u64,
         order: choice.order,
     };
-    Ok(Plan { decision, constraints, session })
+    Ok(Plan { decision, refused, constraints, session })
 }
 
 /// What a policy looks at.

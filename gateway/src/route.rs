@@ -89,7 +89,7 @@ async fn complete(
         facts.streaming = ask.stream && dialect != Dialect::Embeddings;
     }
     let wish = Wish::read(&record.snapshot, caller, &head.headers, &ask.model)?;
-    let Plan { decision, constraints, session } =
+    let Plan { decision, refused, constraints, session } =
         plan(&record.snapshot, Some(&state.sessions), caller, &wish, &ask, dialect)?;
     observe(state, &decision);
     let decision = Arc::new(decision);
@@ -97,6 +97,9 @@ async fn complete(
         let mut facts = record.facts();
         facts.reason = Some(decision.reason);
         facts.decision = Some(Arc::clone(&decision));
+    }
+    if let Some(failure) = refused {
+        return Err(failure);
     }
     let errand = Errand {
         ask: &ask,

@@ -16,7 +16,7 @@ const ELSEWHERE: [(&str, &str); 12] = [
     ("cargo build", "takes minutes; what it builds is what these tests run"),
     ("cargo run --release -- demo", "commands.rs runs `mixgate demo`"),
     ("cargo test", "is what runs this"),
-    ("install -m", "writes into the system"),
+    ("sudo install", "writes into the system"),
     ("ssh ", "there is no other machine"),
     ("kubectl ", "there is no cluster; deploy.rs holds the manifests against their schemas"),
     ("mixgate compare", "wants public data that is not in the repository; commands.rs runs it on other data"),

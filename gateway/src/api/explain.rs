@@ -107,6 +107,9 @@ pub fn dry_run(
     let ask = Ask::parse(Dialect::Chat, body)?;
     let wish = Wish { tolerance, ..Wish::read(snapshot, caller, headers, &ask.model)? };
     let plan = plan(snapshot, None, caller, &wish, &ask, Dialect::Chat)?;
+    if let Some(failure) = plan.refused {
+        return Err(failure);
+    }
     let mut decision = plan.decision;
     let text = text::routable(&ask).text;
     let words = attribution(&decision, &text);

@@ -138,6 +138,7 @@ async fn try_expert(
             return Err(Failure::NoHealthyUpstream);
         };
         let attempt = begin(record, expert, endpoint);
+        let _clock = Clock { record, attempt };
         let pass = endpoint.circuit.enter();
         let tried_one = attempt_one(state, record, errand, expert, endpoint, place, attempt).await;
         record.facts().upstream += attempt.started.elapsed();
@@ -178,6 +179,23 @@ fn begin(record: &Record, expert: &Expert, endpoint: &Arc<Endpoint>) -> Attempte
         millis: 0.0,
     });
     Attempted { index: facts.attempts.len() - 1, started: Instant::now() }
+}
+
+/// Writes down how long an attempt took that nobody else ends: the client left before its answer.
+struct Clock<'r> {
+    record: &'r Record,
+    attempt: Attempted,
+}
+
+impl Drop for Clock<'_> {
+    fn drop(&mut self) {
+        let mut facts = self.record.facts();
+        if let Some(entry) = facts.attempts.get_mut(self.attempt.index)
+            && entry.millis == 0.0
+        {
+            entry.millis = record::millis(self.attempt.started.elapsed());
+        }
+    }
 }
 
 fn note(record: &Record, attempt: Attempted, outcome: &'static str, status: Option<u16>) {

@@ -11,12 +11,12 @@ use crate::expert::Expert;
 use crate::expert::endpoint::Endpoint;
 use crate::layer::request_id::X_REQUEST_ID;
 
-/// The request for an upstream; `traced`: the `traceparent` of the attempt, where there is one.
+/// The request for an upstream; `traced`: the trace context of the attempt, where it has a span.
 pub(super) fn request(
     errand: &Errand<'_>,
     expert: &Expert,
     endpoint: &Endpoint,
-    traced: Option<&HeaderValue>,
+    traced: Option<&HeaderMap>,
 ) -> Request<Full<Bytes>> {
     let usage = errand.dialect != Dialect::Embeddings;
     let mut request = Request::new(Full::new(errand.ask.rewrite(errand.body, &expert.model, usage)));
@@ -33,13 +33,11 @@ pub(super) fn request(
     if let Some((name, key)) = &expert.authorization {
         headers.insert(name.clone(), key.clone());
     }
-    for name in PASSED_UP {
-        if let Some(value) = errand.headers.get(&name) {
+    let context = traced.unwrap_or(errand.headers);
+    for name in TRACE_CONTEXT {
+        if let Some(value) = context.get(&name) {
             headers.insert(name, value.clone());
         }
-    }
-    if let Some(attempt) = traced {
-        headers.insert(TRACEPARENT, attempt.clone());
     }
     if let Some(id) = errand.headers.get(X_REQUEST_ID).filter(|id| is_uuid(id.as_bytes())) {
         headers.insert(X_REQUEST_ID, id.clone());
@@ -54,9 +52,9 @@ fn is_uuid(id: &[u8]) -> bool {
         && id.iter().enumerate().all(|(at, b)| if dash(at) { *b == b'-' } else { b.is_ascii_hexdigit() })
 }
 
-/// Headers of the client that an upstream may see.
-const PASSED_UP: [HeaderName; 2] = [TRACEPARENT, HeaderName::from_static("tracestate")];
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Headers that an upstream may see: the attempt's own, or the client's as they came.
+const TRACE_CONTEXT: [HeaderName; 2] =
+    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 
 /// Headers of an upstream that the client may see, besides those that begin with one of [`PREFIXES`].
 const PASSED_DOWN: [&str; 5] =

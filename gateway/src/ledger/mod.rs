@@ -10,7 +10,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::IntCounter;
 
@@ -24,6 +24,8 @@ pub use recent::Recent;
 const MOST: usize = 32 << 20;
 /// The writer gathers this long before it looks again, so that busy hours do not wake it per request.
 const GATHER: Duration = Duration::from_millis(10);
+/// How long the end may take where whoever reads the log stands still.
+const LAST_LINES: Duration = Duration::from_secs(5);
 /// Room for a line with a dozen experts.
 const USUAL: usize = 3 << 10;
 /// A buffer that grew beyond this in a bad moment gives its memory back.
@@ -94,6 +96,12 @@ impl Buffer {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Nothing more will come.
+    fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_one();
+    }
+
     /// Adds a line; `false`: there is no room.
     fn push(&self, line: &[u8]) -> bool {
         let mut waiting = self.lock();
@@ -132,10 +140,10 @@ pub fn open(target: &str, dropped: &IntCounter) -> io::Result<Box<dyn Ledger>> {
 impl JsonLines {
     fn new(out: Box<dyn Write + Send>, dropped: IntCounter) -> io::Result<Self> {
         let buffer = Arc::<Buffer>::default();
-        let taken = Arc::clone(&buffer);
+        let (taken, lost) = (Arc::clone(&buffer), dropped.clone());
         let writer = std::thread::Builder::new()
             .name("decision-log".to_owned())
-            .spawn(move || write_all(out, &taken))?;
+            .spawn(move || write_all(out, &taken, &lost))?;
         Ok(Self { buffer, writer: Mutex::new(Some(writer)), dropped })
     }
 
@@ -162,28 +170,66 @@ impl Ledger for JsonLines {
 
     fn drain(&self) {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.buffer.lock().closed = true;
-        self.buffer.filled.notify_one();
-        if writer.is_some_and(|writer| writer.join().is_err()) {
+        self.buffer.close();
+        let Some(writer) = writer else { return };
+        // a pipe that nobody reads must not keep the process alive
+        let patience = Instant::now() + LAST_LINES;
+        while !writer.is_finished() && Instant::now() < patience {
+            std::thread::sleep(GATHER);
+        }
+        if !writer.is_finished() {
+            tracing::error!(
+                "the last lines of the decision log cannot be written: whoever reads it stands still"
+            );
+        } else if writer.join().is_err() {
             tracing::error!("the decision log's writer panicked");
         }
     }
 }
 
-fn write_all(mut out: Box<dyn Write + Send>, buffer: &Buffer) {
+impl Drop for JsonLines {
+    fn drop(&mut self) {
+        self.buffer.close();
+    }
+}
+
+fn write_all(mut out: Box<dyn Write + Send>, buffer: &Buffer, dropped: &IntCounter) {
     let mut lines = Vec::new();
+    let mut begun = false;
     while buffer.take(&mut lines) {
-        flush(&mut *out, &mut lines);
+        begun = flush(&mut *out, &lines, begun, dropped);
+        lines.clear();
         lines.shrink_to(KEPT);
         std::thread::sleep(GATHER);
     }
 }
 
-fn flush(out: &mut dyn Write, lines: &mut Vec<u8>) {
-    if let Err(error) = out.write_all(lines).and_then(|()| out.flush()) {
-        tracing::error!(%error, "the decision log could not be written");
+/// Writes lines; those that cannot be written are lost and counted. `begun`, and the answer: whether the last line was
+/// left unfinished, so that the next ones begin on a line of their own.
+fn flush(out: &mut dyn Write, lines: &[u8], begun: bool, dropped: &IntCounter) -> bool {
+    let mut left = lines;
+    let ended = if begun { out.write_all(b"\n") } else { Ok(()) };
+    let written = ended.and_then(|()| write_what_can_be(out, &mut left)).and_then(|()| out.flush());
+    let Err(error) = written else { return false };
+    dropped.inc_by(memchr::memchr_iter(b'\n', left).count() as u64);
+    tracing::error!(%error, "the decision log could not be written");
+    match lines.len() - left.len() {
+        0 => begun,
+        written => lines[written - 1] != b'\n',
     }
-    lines.clear();
+}
+
+/// `write_all`, but what was not written is left.
+fn write_what_can_be(out: &mut dyn Write, left: &mut &[u8]) -> io::Result<()> {
+    while !left.is_empty() {
+        match out.write(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => *left = &left[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -245,5 +291,37 @@ mod tests {
         drop(opens);
         log.drain();
         assert_eq!(shown.try_iter().map(|bytes| bytes.len()).sum::<usize>(), 5 * line.len());
+    }
+
+    /// Takes so many bytes, then fails.
+    struct Small(usize, Vec<u8>);
+
+    impl Write for Small {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.0);
+            if taken == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.0 -= taken;
+            self.1.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted_and_half_of_one_spoils_no_other() {
+        let dropped = IntCounter::new("dropped", "of the test").unwrap();
+        let mut out = Small(6, Vec::new());
+        let begun = flush(&mut out, b"one\ntwo\nthree\n", false, &dropped);
+        assert_eq!((begun, dropped.get()), (true, 2));
+        let begun = flush(&mut out, b"four\n", begun, &dropped);
+        assert_eq!((begun, dropped.get()), (true, 3), "there is still no room");
+        out.0 = 100;
+        assert!(!flush(&mut out, b"five\n", begun, &dropped));
+        assert_eq!(out.1, b"one\ntw\nfive\n");
     }
 }

@@ -197,7 +197,7 @@ impl Line<'_> {
 
     /// To four digits: what stands behind them is noise and bytes.
     fn score(&mut self, value: f32) -> &mut Self {
-        self.decimal((f64::from(value) * 1e4 + 0.5) as i64, 4)
+        self.decimal((f64::from(value.clamp(0.0, 1.0)) * 1e4 + 0.5) as i64, 4)
     }
 
     fn usd(&mut self, value: MicroUsd) -> &mut Self {
@@ -224,6 +224,7 @@ impl Line<'_> {
         for (pair, at) in [(millionths / 10_000, 2), (millionths / 100 % 100, 4), (millionths % 100, 6)] {
             text[at..at + 2].copy_from_slice(&PAIRS[pair as usize]);
         }
+        // what is no zero differs from eight of them; the point ends the search
         let zeros = (u64::from_be_bytes(text) ^ u64::from_be_bytes([b'0'; 8])).trailing_zeros() / 8;
         let end = self.0.len() + (8 - zeros as usize).max(3);
         // all of it and then less: a copy of known length costs a third

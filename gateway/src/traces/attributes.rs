@@ -17,6 +17,7 @@ use crate::usage::Usage;
 pub(super) fn of_request(dialect: Dialect) -> Vec<KeyValue> {
     vec![
         KeyValue::new("http.request.method", "POST"),
+        KeyValue::new("url.scheme", "http"),
         KeyValue::new("http.route", route(dialect)),
         KeyValue::new("url.path", route(dialect)),
     ]
@@ -54,10 +55,15 @@ pub(super) fn of_ended_attempt(attempt: &Attempt) -> Vec<KeyValue> {
     if let Some(status) = attempt.status {
         all.push(KeyValue::new("http.response.status_code", i64::from(status)));
     }
-    if attempt.outcome != "ok" {
+    if failed(attempt) {
         all.push(KeyValue::new("error.type", attempt.outcome));
     }
     all
+}
+
+/// A client that leaves is nobody's error.
+pub(super) fn failed(attempt: &Attempt) -> bool {
+    !matches!(attempt.outcome, "ok" | "cancelled")
 }
 
 /// Tokens, on the attempt that answered.

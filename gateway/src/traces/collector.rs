@@ -25,7 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What is read of a collector's answer.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// The way to a collector. Batches come from a thread of their own; the sending is done where the sockets live.
+/// The way to a collector. Batches come from a thread of their own; the sending is done where the sockets live. To the
+/// connector a collector is an endpoint like that of a model: an address with its idle connections.
 #[derive(Debug)]
 pub(super) struct Collector {
     handle: Handle,
@@ -43,11 +44,13 @@ impl Collector {
     }
 
     /// The SDK says that a batch was lost, but not why.
-    fn tell(&self, address: &Uri, now: Option<String>) {
+    fn tell(&self, endpoint: &Endpoint, now: Option<String>) {
+        // whatever else stands in the address may be secret
+        let (host, port) = (&endpoint.host, endpoint.port);
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match &now {
-            Some(error) if *trouble != now => tracing::warn!("traces do not reach {address}: {error}"),
-            None if trouble.is_some() => tracing::info!("traces reach {address} again"),
+            Some(error) if *trouble != now => tracing::warn!("traces do not reach {host}:{port}: {error}"),
+            None if trouble.is_some() => tracing::info!("traces reach {host}:{port} again"),
             _ => {}
         }
         *trouble = now;
@@ -56,19 +59,21 @@ impl Collector {
     /// Every batch goes to one address.
     fn endpoint(&self, uri: &Uri) -> Result<Arc<Endpoint>, HttpError> {
         let parse = || Endpoint::new(&uri.to_string(), 1, provider::of(ProviderName::Openai)).map(Arc::new);
-        self.endpoint.get_or_init(parse).clone().ok_or_else(|| format!("{uri} is no http address").into())
+        self.endpoint
+            .get_or_init(parse)
+            .clone()
+            .ok_or_else(|| "the collector's address is no http address".into())
     }
 }
 
 #[async_trait]
 impl HttpClient for Collector {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let address = request.uri().clone();
-        let endpoint = self.endpoint(&address)?;
-        let connector = self.connector.clone();
-        let sent = self.handle.spawn(async move { send(&connector, &endpoint, request).await }).await?;
+        let endpoint = self.endpoint(request.uri())?;
+        let (connector, to) = (self.connector.clone(), Arc::clone(&endpoint));
+        let sent = self.handle.spawn(async move { send(&connector, &to, request).await }).await?;
         self.tell(
-            &address,
+            &endpoint,
             match &sent {
                 Ok(answer) if answer.status().is_success() => None,
                 Ok(answer) => Some(format!("it answers {}", answer.status())),
@@ -87,7 +92,8 @@ async fn send(
     let (mut head, body) = request.into_parts();
     let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     head.uri = path.into();
-    head.headers.insert(HOST, HeaderValue::from_str(&endpoint.authority)?);
+    let host = endpoint.authority.rsplit_once('@').map_or(&*endpoint.authority, |(_, host)| host);
+    head.headers.insert(HOST, HeaderValue::from_str(host)?);
     let make = || Request::from_parts(head.clone(), Full::new(body.clone()));
     let limits = Timeouts {
         connect: PATIENCE,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 use crate::api::Dialect;
 use crate::expert::Expert;
@@ -45,7 +45,7 @@ impl Tracer {
 
 impl Trace {
     /// Never called.
-    pub fn attempt(&self, _dialect: Dialect, _expert: &Expert, _endpoint: &Endpoint) -> HeaderValue {
+    pub fn attempt(&self, _dialect: Dialect, _expert: &Expert, _endpoint: &Endpoint) -> HeaderMap {
         match *self {}
     }
 

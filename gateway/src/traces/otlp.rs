@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{
     Span as _, SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _,
 };
-use opentelemetry::{Context, InstrumentationScope, Key};
+use opentelemetry::{Context, InstrumentationScope, Key, KeyValue};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
@@ -51,7 +51,7 @@ impl Tracer {
     ///
     /// # Errors
     ///
-    /// In words, where the variables contradict themselves or cannot be followed.
+    /// In words, where the address is none; what else the variables ask for and the SDK cannot do is in its log.
     pub fn from_environment() -> Result<Option<Self>, String> {
         let Some(variable) = super::wanted() else { return Ok(None) };
         let exporter = SpanExporter::builder().with_http().with_http_client(Collector::here()).build();
@@ -93,8 +93,8 @@ impl Tracer {
 }
 
 impl Trace {
-    /// Opens the span of the next attempt; gives the `traceparent` that the upstream should see.
-    pub fn attempt(&self, dialect: Dialect, expert: &Expert, endpoint: &Endpoint) -> HeaderValue {
+    /// Opens the span of the next attempt; gives `traceparent` and `tracestate` as the upstream should see them.
+    pub fn attempt(&self, dialect: Dialect, expert: &Expert, endpoint: &Endpoint) -> HeaderMap {
         let started = SystemTime::now();
         let span = self
             .tracer
@@ -107,7 +107,11 @@ impl Trace {
         let context = Context::new().with_remote_span_context(span.span_context().clone());
         TraceContextPropagator::new().inject_context(&context, &mut HeaderInjector(&mut headers));
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).push((span, started));
-        headers.remove("traceparent").unwrap_or_else(|| HeaderValue::from_static(""))
+        // an empty one says nothing
+        if headers.get("tracestate").is_some_and(http::HeaderValue::is_empty) {
+            headers.remove("tracestate");
+        }
+        headers
     }
 
     /// Notes the status that the client gets.
@@ -132,17 +136,17 @@ impl Trace {
         if let Some(millis) = finished.first_token_millis {
             span.add_event_with_timestamp("first_token", after(self.started, millis), Vec::new());
         }
-        if matches!(finished.outcome, Outcome::UpstreamError | Outcome::Timeout) {
-            span.set_attribute(opentelemetry::KeyValue::new("error.type", finished.outcome.as_str()));
+        let ours = answered.is_some_and(|status| status.is_server_error());
+        if ours || matches!(finished.outcome, Outcome::UpstreamError | Outcome::Timeout) {
+            span.set_attribute(KeyValue::new("error.type", finished.outcome.as_str()));
             span.set_status(Status::error(finished.outcome.as_str()));
         }
         span.end_with_timestamp(after(self.started, finished.total_millis));
     }
 }
 
-/// A client that leaves is nobody's error.
 fn status_of(attempt: &Attempt) -> Status {
-    if matches!(attempt.outcome, "ok" | "cancelled") { Status::Unset } else { Status::error(attempt.outcome) }
+    if attributes::failed(attempt) { Status::error(attempt.outcome) } else { Status::Unset }
 }
 
 fn after(start: SystemTime, millis: f64) -> SystemTime {
@@ -151,10 +155,14 @@ fn after(start: SystemTime, millis: f64) -> SystemTime {
 
 /// Who we are, `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` first.
 fn resource() -> Resource {
-    let version = opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     let named = Resource::builder().build();
+    let mut builder = Resource::builder();
+    if named.get(&Key::new("service.version")).is_none() {
+        builder = builder.with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+    }
     let name = named.get(&Key::new("service.name"));
-    let nameless = name.is_none_or(|name| name.as_str().starts_with("unknown_service"));
-    let builder = Resource::builder().with_attribute(version);
-    if nameless { builder.with_service_name("mixgate").build() } else { builder.build() }
+    if name.is_none_or(|name| name.as_str().starts_with("unknown_service")) {
+        builder = builder.with_service_name("mixgate");
+    }
+    builder.build()
 }
