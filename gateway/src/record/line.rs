@@ -1,7 +1,7 @@
 //! The decision log's line, put together by hand.
 //!
 //! It says what serde says of the same record, key for key: a test holds the two equal. But it is written for every
-//! request, and most of it is short decimals and known keys, for which serde takes nearly three times as
+//! request, and most of it is short decimals and known keys, for which serde takes four times as
 //! long (`cargo bench -p gateway --bench record`).
 
 use router_model::Scores;
