@@ -74,7 +74,7 @@ impl Gateway {
             admin::service(&state),
         ));
         state.tasks.spawn(sweep(Arc::clone(&state)));
-        state.tasks.spawn(admin::past::remember(Arc::clone(&state)));
+        state.tasks.spawn(admin::figures::remember(Arc::clone(&state)));
         if state.path.is_some() {
             state.tasks.spawn(watch_file(Arc::clone(&state)));
         }

@@ -47,6 +47,7 @@ pub mod layer;
 pub mod ledger;
 pub mod meter;
 pub mod mock;
+pub mod past;
 pub mod plan;
 pub mod policy;
 pub mod price;

@@ -11,12 +11,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::past::Past;
 use crate::announce::Announcer;
 use crate::classify::Classifier;
 use crate::config::{self, Checked};
 use crate::ledger::{self, Ledger, Recent};
 use crate::meter::Meter;
+use crate::past::Past;
 use crate::session::Sessions;
 use crate::snapshot::{self, Snapshot};
 use crate::traces::Tracer;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::expert::Expert;
 use crate::meter::{Buckets, ExpertFigures};
+use crate::past::{self, Moment};
 use crate::record::Outcome;
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -18,7 +19,7 @@ use crate::state::State;
 #[derive(Debug, Serialize)]
 pub(super) struct Figures {
     /// Unix time, seconds.
-    pub(super) time: f64,
+    time: f64,
     draining: bool,
     config_hash: String,
     router_version: String,
@@ -26,15 +27,15 @@ pub(super) struct Figures {
     client_connections: i64,
     in_flight: u32,
     /// By outcome, `none`'s too.
-    pub(super) requests: BTreeMap<&'static str, u64>,
+    requests: BTreeMap<&'static str, u64>,
     /// Seconds.
     request_duration: Buckets,
     time_to_first_token: Buckets,
     time_per_output_token: Buckets,
     overhead: Buckets,
     route_duration: Buckets,
-    pub(super) cost_usd: f64,
-    pub(super) baseline_cost_usd: f64,
+    cost_usd: f64,
+    baseline_cost_usd: f64,
     saved_usd: f64,
     experts: Vec<ExpertRow>,
     decisions: Vec<DecisionRow>,
@@ -108,6 +109,20 @@ pub(super) fn figures(state: &State) -> Figures {
         saved_usd: sum(|figures| figures.saved_usd),
         decisions: decisions(&snapshot, &all, &nobody),
         experts: snapshot.experts.iter().zip(all).map(|(expert, figures)| row(expert, figures)).collect(),
+    }
+}
+
+/// Keeps a moment of them every few seconds, until the gateway drains.
+pub(crate) async fn remember(state: Arc<State>) {
+    let mut every = tokio::time::interval(past::EVERY);
+    loop {
+        tokio::select! {
+            () = state.draining.cancelled() => return,
+            _ = every.tick() => {
+                let Figures { time, requests, cost_usd, baseline_cost_usd, .. } = figures(&state);
+                state.past.push(Moment { time, requests, cost_usd, baseline_cost_usd });
+            }
+        }
     }
 }
 

@@ -7,9 +7,8 @@
 mod console;
 mod events;
 mod feedback;
-mod figures;
+pub(crate) mod figures;
 mod guard;
-pub(crate) mod past;
 mod status;
 
 use std::convert::Infallible;
