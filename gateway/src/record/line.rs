@@ -197,24 +197,25 @@ impl Line<'_> {
 
     /// To four digits: what stands behind them is noise and bytes.
     fn score(&mut self, value: f32) -> &mut Self {
-        self.decimal((f64::from(value.clamp(0.0, 1.0)) * 1e4 + 0.5) as i64, 4)
+        self.decimal::<4>((f64::from(value.clamp(0.0, 1.0)) * 1e4 + 0.5) as i64)
     }
 
     fn usd(&mut self, value: MicroUsd) -> &mut Self {
-        self.decimal(value.0, 6)
+        self.decimal::<6>(value.0)
     }
 
     /// To the microsecond.
     fn millis(&mut self, value: f64) -> &mut Self {
-        self.decimal((value * 1e3).round() as i64, 3)
+        self.decimal::<3>((value * 1e3).round() as i64)
     }
 
-    /// `units` of 10^-`digits`, without zeros at its end.
-    fn decimal(&mut self, units: i64, digits: u32) -> &mut Self {
-        let one = 10_u32.pow(digits);
+    /// `units` of 10^-`DIGITS`, without zeros at its end.
+    fn decimal<const DIGITS: u32>(&mut self, units: i64) -> &mut Self {
         match u32::try_from(units) {
-            Ok(units) if units < one => self.fraction(units * (10_u32.pow(6) / one)),
-            _ => self.long_decimal(units, digits as usize),
+            Ok(units) if units < const { 10_u32.pow(DIGITS) } => {
+                self.fraction(units * const { 10_u32.pow(6 - DIGITS) })
+            }
+            _ => self.long_decimal(units, DIGITS as usize),
         }
     }
 
