@@ -1,7 +1,7 @@
 //! Hard constraints hold where they are easiest to lose: no scores, a forced expert, the next candidate.
 
 use crate::harness::{Model, Rig, Setup, chat, error_code, message, with};
-use testkit::{Reply, post_json};
+use testkit::{Reply, Upstream, post_json, status};
 
 const LEGAL: &str = "rules: [{ when: { domain: [legal] }, require: [indemnified] }]";
 const SAFE: &str = "governance: { indemnified: true }";
@@ -141,6 +141,19 @@ async fn keys_are_needed_and_open_what_their_tenant_may_use() {
     let told = (reply.status, error_code(&reply));
     assert_eq!(told, (400, "context_length_exceeded".to_owned()), "a shorter one would be taken");
     assert_eq!(large.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_redirect_leads_nowhere() {
+    let elsewhere = Model::honest().await;
+    let to = format!("http://{}/v1/chat/completions", elsewhere.addr);
+    for code in [301, 302, 307, 308] {
+        let upstream = Upstream::script(status(code, &[("location", &to)])).await;
+        let rig = Setup::new().large(upstream.addr(), "").start().await;
+        let reply = rig.chat(&chat("large", "hello")).await;
+        assert_eq!((reply.status, error_code(&reply).as_str()), (502, "upstream_error"), "{code}");
+    }
+    assert_eq!(elsewhere.requests(), 0, "the prompt went where no configuration says");
 }
 
 /// An embedding by this model.

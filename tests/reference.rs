@@ -12,7 +12,6 @@ use std::time::Duration;
 use clap::{Arg, CommandFactory as _};
 use gateway::cli::Cli;
 use gateway::error::Failure;
-use gateway::meter::Meter;
 use gateway::record::Reason;
 use testkit::{Client, Upstream, json as answers};
 
@@ -85,7 +84,7 @@ fn commands_are_those_of_the_command_line() {
 #[test]
 fn metrics_are_those_that_are_declared() {
     let mut out = "| metric | kind | labels | |\n|---|---|---|---|".to_owned();
-    for family in Meter::new("-").declared() {
+    for family in gateway::meter::declared() {
         let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
         let _ = write!(
             out,

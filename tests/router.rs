@@ -20,18 +20,31 @@ fn err(output: &Output) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// Graded answers: the small model writes poems and fails at sums, the large one does both.
-fn graded(folder: &Path, rows: usize) {
-    let line = |n: usize| {
-        let (prompt, domain, small) = match n % 2 {
-            0 => (format!("add {n} and {} and then {}", n * 3, n + 7), "math", 0),
-            _ => (format!("write a poem of {n} cats in a garden"), "writing", 1),
-        };
-        format!(
-            "{{\"prompt\":\"{prompt}\",\"domain\":\"{domain}\",\"models\":{{\"small-7b\":{small},\"large\":1}}}}\n"
-        )
+/// A line of graded answers: small models write poems and fail at sums, large ones do both.
+pub(crate) fn graded_line(n: usize, small: &[&str], large: &[&str]) -> String {
+    let (prompt, domain, able) = match n % 2 {
+        0 => (format!("add {n} and {} and then {}", n * 3, n + 7), "math", 0),
+        _ => (format!("write a poem of {n} cats in a garden"), "writing", 1),
     };
-    fs::write(folder.join("graded.jsonl"), (0..rows).map(line).collect::<String>()).unwrap();
+    let small = small.iter().map(|name| format!("\"{name}\":{able}"));
+    let models: Vec<String> = small.chain(large.iter().map(|name| format!("\"{name}\":1"))).collect();
+    let models = models.join(",");
+    format!("{{\"prompt\":\"{prompt}\",\"domain\":\"{domain}\",\"models\":{{{models}}}}}\n")
+}
+
+fn graded(folder: &Path, rows: usize) {
+    let lines: String = (0..rows).map(|n| graded_line(n, &["small-7b"], &["large"])).collect();
+    fs::write(folder.join("graded.jsonl"), lines).unwrap();
+}
+
+/// A line of the decision log with its text, as far as it is learned from, and the grade of it.
+pub(crate) fn logged(n: usize) -> (String, String) {
+    let text =
+        if n.is_multiple_of(2) { format!("add {n} and {}", n * 3) } else { format!("a poem of {n} cats") };
+    let record = format!(
+        "{{\"id\":\"d{n}\",\"text\":\"{text}\",\"domain\":\"chat\",\"chosen\":\"poet\",\"attempts\":[{{\"expert\":\"poet\",\"outcome\":\"ok\"}}]}}\n"
+    );
+    (record, format!("{{\"decision\":\"d{n}\",\"score\":{}}}\n", n % 2))
 }
 
 /// A configuration whose policy promises, with the router model of `model`.
@@ -163,19 +176,9 @@ fn calibrate_refuses_what_does_not_help() {
 #[test]
 fn train_learns_from_the_log_and_what_was_said_of_its_answers() {
     let folder = tempfile::tempdir().unwrap();
-    let record = |n: usize| {
-        let text = if n.is_multiple_of(2) {
-            format!("add {n} and {}", n * 3)
-        } else {
-            format!("a poem of {n} cats")
-        };
-        format!(
-            "{{\"id\":\"d{n}\",\"text\":\"{text}\",\"domain\":\"chat\",\"chosen\":\"poet\",\"attempts\":[{{\"expert\":\"poet\",\"outcome\":\"ok\"}}]}}\n"
-        )
-    };
-    let grade = |n: usize| format!("{{\"decision\":\"d{n}\",\"score\":{}}}\n", n % 2);
-    fs::write(folder.path().join("log.jsonl"), (0..300).map(record).collect::<String>()).unwrap();
-    fs::write(folder.path().join("grades.jsonl"), (0..260).map(grade).collect::<String>()).unwrap();
+    let (records, grades): (Vec<String>, Vec<String>) = (0..300).map(logged).unzip();
+    fs::write(folder.path().join("log.jsonl"), records.concat()).unwrap();
+    fs::write(folder.path().join("grades.jsonl"), grades[..260].concat()).unwrap();
     let train = ["train", "--from-log", "log.jsonl", "--out", "mine.safetensors"];
     let (code, said) = err(&mixgate(folder.path(), &train));
     assert!(code == Some(1) && said.contains("Of 300 records 300 have no grade"), "{said}");
@@ -185,7 +188,7 @@ fn train_learns_from_the_log_and_what_was_said_of_its_answers() {
     assert!(known.contains("chat") && known.contains("260"), "{known}");
 
     // feedback stands in the log itself
-    let with_feedback: String = (0..300).map(|n| format!("{}{}", record(n), grade(n))).collect();
+    let with_feedback: String = records.iter().zip(&grades).map(|(r, g)| format!("{r}{g}")).collect();
     fs::write(folder.path().join("log.jsonl"), with_feedback).unwrap();
     let said = out(&mixgate(folder.path(), &train));
     assert!(said.contains("poet") && said.contains(" 300 "), "{said}");

@@ -10,6 +10,7 @@ use std::{env, fs};
 use super::blocks;
 use crate::harness::{CHAT, chat};
 use crate::process::Process;
+use crate::router::{graded_line, logged};
 
 /// Commands that are not run here: how they begin, and why.
 const ELSEWHERE: [(&str, &str); 12] = [
@@ -92,34 +93,18 @@ impl Reader {
 
     /// Files that pages take for granted.
     fn lay_out(&self) {
-        let rows: Vec<String> = (0..500)
-            .map(|n| {
-                let (prompt, domain, small) = match n % 2 {
-                    0 => (format!("add {n} and {} and then {}", n * 3, n + 7), "math", 0),
-                    _ => (format!("write a poem of {n} cats in a garden"), "writing", 1),
-                };
-                let models =
-                    format!(r#"{{"our-8b":{small},"a":{small},"b":{},"c":1,"gpt-4o":1}}"#, 1 - small);
-                format!(r#"{{"prompt":"{prompt}","domain":"{domain}","models":{models}}}"#)
-            })
-            .collect();
-        let records = (0..300).map(|n| {
-            let text = if n % 2 == 0 { format!("add {n} and {n}") } else { format!("a poem of {n} cats") };
-            let attempts = r#"[{"expert":"poet","outcome":"ok"}]"#;
-            let record = format!(
-                r#"{{"id":"d{n}","text":"{text}","domain":"chat","chosen":"poet","reason":"routed","attempts":{attempts}}}"#
-            );
-            (record, format!(r#"{{"decision":"d{n}","score":{}}}"#, n % 2))
-        });
-        let (records, grades): (Vec<String>, Vec<String>) = records.unzip();
+        let graded = (0..500).map(|n| graded_line(n, &["our-8b", "a"], &["b", "c", "gpt-4o"]));
+        let graded: String = graded.collect();
+        let (records, grades): (String, String) = (0..300).map(logged).unzip();
+        let decisions = format!("{records}{grades}");
         for (name, lines) in [
-            ("graded.jsonl", &rows),
-            ("F.jsonl", &rows),
-            ("decisions.jsonl", &[&records[..], &grades[..]].concat()),
+            ("graded.jsonl", &*graded),
+            ("F.jsonl", &graded),
+            ("decisions.jsonl", &decisions),
             ("grades.jsonl", &grades),
-            ("prompts.jsonl", &vec![r#"{"id":1,"prompt":"Integrate x^2"}"#.to_owned()]),
+            ("prompts.jsonl", r#"{"id":1,"prompt":"Integrate x^2"}"#),
         ] {
-            fs::write(self.folder.path().join(name), lines.join("\n")).unwrap();
+            fs::write(self.folder.path().join(name), lines).unwrap();
         }
         fs::create_dir(self.folder.path().join("docs")).unwrap();
         for (from, to) in

@@ -1,5 +1,5 @@
-//! `/api/events`: what was before, then the figures every second and decisions as they end, as server-sent events, until the client leaves
-//! or the gateway drains.
+//! `/api/events`: what was before, then the figures every second and decisions as they end, as server-sent events, until
+//! the client leaves or the gateway drains.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -138,10 +138,10 @@ async fn try_expert(
             return Err(Failure::NoHealthyUpstream);
         };
         let attempt = begin(record, expert, endpoint);
-        let _clock = Clock { record, attempt };
         let pass = endpoint.circuit.enter();
+        let clock = Clock { record, attempt };
         let tried_one = attempt_one(state, record, errand, expert, endpoint, place, attempt).await;
-        record.facts().upstream += attempt.started.elapsed();
+        drop(clock);
         let miss = match tried_one {
             Tried::Answered(mut answer) => {
                 endpoint.circuit.succeeded();
@@ -181,7 +181,7 @@ fn begin(record: &Record, expert: &Expert, endpoint: &Arc<Endpoint>) -> Attempte
     Attempted { index: facts.attempts.len() - 1, started: Instant::now() }
 }
 
-/// Writes down how long an attempt took that nobody else ends: the client left before its answer.
+/// Writes down how long an attempt took until its answer or failure, or until the client left.
 struct Clock<'r> {
     record: &'r Record,
     attempt: Attempted,
@@ -189,11 +189,13 @@ struct Clock<'r> {
 
 impl Drop for Clock<'_> {
     fn drop(&mut self) {
+        let took = self.attempt.started.elapsed();
         let mut facts = self.record.facts();
+        facts.upstream += took;
         if let Some(entry) = facts.attempts.get_mut(self.attempt.index)
             && entry.millis == 0.0
         {
-            entry.millis = record::millis(self.attempt.started.elapsed());
+            entry.millis = record::millis(took);
         }
     }
 }

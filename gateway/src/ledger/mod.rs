@@ -197,34 +197,35 @@ fn write_all(mut out: Box<dyn Write + Send>, buffer: &Buffer, dropped: &IntCount
     let mut lines = Vec::new();
     let mut begun = false;
     while buffer.take(&mut lines) {
-        begun = flush(&mut *out, &lines, begun, dropped);
+        flush(&mut *out, &lines, &mut begun, dropped);
         lines.clear();
         lines.shrink_to(KEPT);
         std::thread::sleep(GATHER);
     }
 }
 
-/// Writes lines; those that cannot be written are lost and counted. `begun`, and the answer: whether the last line was
-/// left unfinished, so that the next ones begin on a line of their own.
-fn flush(out: &mut dyn Write, lines: &[u8], begun: bool, dropped: &IntCounter) -> bool {
-    let mut left = lines;
-    let ended = if begun { out.write_all(b"\n") } else { Ok(()) };
-    let written = ended.and_then(|()| write_what_can_be(out, &mut left)).and_then(|()| out.flush());
-    let Err(error) = written else { return false };
-    dropped.inc_by(memchr::memchr_iter(b'\n', left).count() as u64);
-    tracing::error!(%error, "the decision log could not be written");
-    match lines.len() - left.len() {
-        0 => begun,
-        written => lines[written - 1] != b'\n',
+/// Writes lines; those that cannot be written are lost and counted. `begun`: the last line was left unfinished, so the
+/// next ones begin on a line of their own.
+fn flush(out: &mut dyn Write, lines: &[u8], begun: &mut bool, dropped: &IntCounter) {
+    let (mut end, mut left) = (if *begun { &b"\n"[..] } else { b"" }, lines);
+    let written = write_what_can_be(out, &mut end, begun)
+        .and_then(|()| write_what_can_be(out, &mut left, begun))
+        .and_then(|()| out.flush());
+    if let Err(error) = written {
+        dropped.inc_by(memchr::memchr_iter(b'\n', left).count() as u64);
+        tracing::error!(%error, "the decision log could not be written");
     }
 }
 
-/// `write_all`, but what was not written is left.
-fn write_what_can_be(out: &mut dyn Write, left: &mut &[u8]) -> io::Result<()> {
+/// `write_all`, but what was not written is left, and whether that is in the middle of a line is noted.
+fn write_what_can_be(out: &mut dyn Write, left: &mut &[u8], begun: &mut bool) -> io::Result<()> {
     while !left.is_empty() {
         match out.write(left) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => *left = &left[written..],
+            Ok(written) => {
+                *begun = left[written - 1] != b'\n';
+                *left = &left[written..];
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -280,7 +281,8 @@ mod tests {
     #[test]
     fn where_the_writer_stands_still_lines_are_dropped_and_counted() {
         let (log, opens, shown) = log();
-        let line = vec![b'x'; MOST / 4];
+        let mut line = vec![b'x'; MOST / 4];
+        line[MOST / 4 - 1] = b'\n';
         log.hand_over(&line);
         // the writer holds the first, and stands
         while !log.buffer.lock().lines.is_empty() {
@@ -315,13 +317,17 @@ mod tests {
     #[test]
     fn lines_that_cannot_be_written_are_counted_and_half_of_one_spoils_no_other() {
         let dropped = IntCounter::new("dropped", "of the test").unwrap();
-        let mut out = Small(6, Vec::new());
-        let begun = flush(&mut out, b"one\ntwo\nthree\n", false, &dropped);
-        assert_eq!((begun, dropped.get()), (true, 2));
-        let begun = flush(&mut out, b"four\n", begun, &dropped);
-        assert_eq!((begun, dropped.get()), (true, 3), "there is still no room");
+        let (mut out, mut begun) = (Small(6, Vec::new()), false);
+        let mut write = |out: &mut Small, lines: &[u8]| {
+            flush(out, lines, &mut begun, &dropped);
+            dropped.get()
+        };
+        assert_eq!(write(&mut out, b"one\ntwo\nthree\n"), 2);
+        assert_eq!(write(&mut out, b"four\n"), 3, "there is still no room");
+        out.0 = 1;
+        assert_eq!(write(&mut out, b"five\n"), 4, "for the end of the line, and no more");
         out.0 = 100;
-        assert!(!flush(&mut out, b"five\n", begun, &dropped));
-        assert_eq!(out.1, b"one\ntw\nfive\n");
+        assert_eq!(write(&mut out, b"six\n"), 4);
+        assert_eq!(out.1, b"one\ntw\nsix\n");
     }
 }

@@ -32,7 +32,6 @@ const SHARE: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
 #[derive(Debug)]
 pub struct Meter {
     registry: Registry,
-    declared: Vec<Declared>,
     /// `endpoint, expert, outcome`
     pub requests: IntCounterVec,
     request_duration: HistogramVec,
@@ -105,6 +104,13 @@ pub struct ExpertMeter {
     name: String,
 }
 
+/// Every family but the process's own, in the order of their declaration.
+pub fn declared() -> Vec<Declared> {
+    let families = Families::default();
+    Meter::declare(&families, "");
+    families.declared.into_inner()
+}
+
 /// A family as it was declared; what the reference of metrics is written from.
 #[derive(Debug)]
 pub struct Declared {
@@ -118,6 +124,7 @@ pub struct Declared {
     pub help: String,
 }
 
+#[derive(Default)]
 struct Families {
     registry: Registry,
     declared: RefCell<Vec<Declared>>,
@@ -171,7 +178,10 @@ impl Families {
 impl Meter {
     /// Declares every family.
     pub fn new(router_version: &str) -> Self {
-        let f = Families { registry: Registry::new(), declared: RefCell::default() };
+        Self::declare(&Families::default(), router_version)
+    }
+
+    fn declare(f: &Families, router_version: &str) -> Self {
         let level = |name, help| f.register(IntGauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)));
         let gauge = |name, help| f.register(Gauge::with_opts(Opts::new(name, help).namespace(NAMESPACE)));
         let count =
@@ -292,8 +302,7 @@ impl Meter {
             ),
             connections: level("client_connections", "Open client connections."),
             process: process::Process::new(&f.registry),
-            registry: f.registry,
-            declared: f.declared.into_inner(),
+            registry: f.registry.clone(),
         };
         meter.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), router_version]).set(1);
         meter
@@ -385,11 +394,6 @@ impl Meter {
     /// Observes what someone made of an answer of an expert.
     pub fn graded(&self, expert: &str, score: f32) {
         self.feedback.with_label_values(&[expert]).observe(f64::from(score));
-    }
-
-    /// Every family but the process's own, in the order of their declaration.
-    pub fn declared(&self) -> &[Declared] {
-        &self.declared
     }
 
     /// The text exposition.

@@ -41,6 +41,9 @@ pub enum AnswerFacts {
 
 /// The wire of a provider. Sync and pure.
 pub trait Provider: Send + Sync + std::fmt::Debug {
+    /// Its name, as in `provider` and in traces.
+    fn name(&self) -> &'static str;
+
     /// The path below the endpoint's prefix, with its leading slash.
     fn path(&self, dialect: Dialect) -> &'static str;
 

@@ -24,6 +24,10 @@ use crate::usage::{Usage, reported};
 pub(super) struct OpenAi;
 
 impl Provider for OpenAi {
+    fn name(&self) -> &'static str {
+        "openai"
+    }
+
     fn path(&self, dialect: Dialect) -> &'static str {
         match dialect {
             Dialect::Chat => "/chat/completions",

@@ -32,7 +32,7 @@ pub(super) fn route(dialect: Dialect) -> String {
 pub(super) fn of_attempt(dialect: Dialect, expert: &Expert, endpoint: &Endpoint) -> Vec<KeyValue> {
     vec![
         KeyValue::new("gen_ai.operation.name", operation(dialect)),
-        KeyValue::new("gen_ai.provider.name", "openai"),
+        KeyValue::new("gen_ai.provider.name", expert.provider.name()),
         KeyValue::new("gen_ai.request.model", expert.model.clone()),
         KeyValue::new("server.address", endpoint.host.clone()),
         KeyValue::new("server.port", i64::from(endpoint.port)),
