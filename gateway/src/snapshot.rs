@@ -32,9 +32,9 @@ pub struct Snapshot {
     /// The models.
     pub experts: Vec<Expert>,
     /// Their metrics, by the same index.
-    pub meters: Vec<ExpertMeter>,
+    pub meters: Vec<Arc<ExpertMeter>>,
     /// The metrics of requests that no expert answered.
-    pub nobody: ExpertMeter,
+    pub nobody: Arc<ExpertMeter>,
     /// Position of the large model.
     pub fallback: usize,
     /// The policies.
@@ -184,8 +184,8 @@ pub(crate) fn build(
     let rules = config.rules.iter().map(|r| build_rule(r, &config.tenants, classifier.domains())).collect();
     Ok(Snapshot {
         hash,
-        meters: experts.iter().map(|e| meter.expert(&e.name, classifier.domains().len())).collect(),
-        nobody: meter.expert("none", classifier.domains().len()),
+        meters: experts.iter().map(|e| handles(meter, &e.name, classifier.domains(), old)).collect(),
+        nobody: handles(meter, "none", classifier.domains(), old),
         selectors: selectors(&config, &experts, &policies),
         default_policy: policies.iter().position(|p| p.name == config.router.policy).unwrap_or(0),
         admin_keys: config.server.admin_keys.iter().filter_map(|k| KeyHash::parse(k)).collect(),
@@ -205,6 +205,13 @@ pub(crate) fn build(
         config,
         settings,
     })
+}
+
+/// The metrics of an expert, those of the old configuration where they fit: what was counted stays known by them.
+fn handles(meter: &Meter, name: &str, domains: &[String], old: Option<&Snapshot>) -> Arc<ExpertMeter> {
+    let old = old.filter(|old| old.classifier.domains() == domains);
+    let known = old.and_then(|old| old.meters.iter().chain([&old.nobody]).find(|known| known.name() == name));
+    known.map_or_else(|| Arc::new(meter.expert(name, domains.len())), Arc::clone)
 }
 
 /// The heads of the models that experts name in `catalogue`, in the order of these experts.
@@ -341,6 +348,8 @@ fn selectors(config: &Config, experts: &[Expert], policies: &[policy::Named]) ->
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::api::Dialect;
+    use crate::record::Outcome;
 
     /// An expert with these qualities and nothing special.
     pub(crate) fn expert(index: usize, name: &str, quality: &[Option<f32>]) -> Expert {
@@ -353,6 +362,22 @@ pub(crate) mod tests {
         expert.quality = quality.to_vec();
         expert.graded = vec![false; quality.len()];
         expert
+    }
+
+    #[test]
+    fn what_was_counted_is_known_after_a_reload() {
+        let yaml = "
+fallback: a
+experts: [{ name: a, model: m, base_url: 'http://h/v1', price: { input_per_1m: 1, output_per_1m: 1 } }]";
+        let checked = || config::parse("t.yaml", yaml, &|_| None).unwrap();
+        let model: Arc<dyn Classifier> = Arc::new(RouterModel::builtin().unwrap());
+        let meter = Meter::new("-");
+        let old = build(checked(), Arc::clone(&model), &meter, None).unwrap();
+        meter.ended(&old.meters[0], Dialect::Chat, Outcome::Cancelled);
+        meter.ended(&old.nobody, Dialect::Chat, Outcome::ClientError);
+        let new = build(checked(), model, &meter, Some(&old)).unwrap();
+        assert_eq!(new.meters[0].figures().requests[Outcome::Cancelled as usize], 1);
+        assert_eq!(new.nobody.figures().requests[Outcome::ClientError as usize], 1);
     }
 
     #[test]

@@ -79,7 +79,7 @@ struct DecisionRow {
 pub(super) fn figures(state: &State) -> Figures {
     let snapshot = state.snapshot();
     let nobody = snapshot.nobody.figures();
-    let all: Vec<ExpertFigures> = snapshot.meters.iter().map(crate::meter::ExpertMeter::figures).collect();
+    let all: Vec<ExpertFigures> = snapshot.meters.iter().map(|meter| meter.figures()).collect();
     let sum = |of: fn(&ExpertFigures) -> f64| all.iter().map(of).sum::<f64>();
     let merged = |of: fn(&ExpertFigures) -> &Buckets| {
         let mut merged = Buckets::default();

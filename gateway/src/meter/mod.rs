@@ -175,6 +175,13 @@ impl Families {
     }
 }
 
+impl ExpertMeter {
+    /// The expert's name, as in the labels.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl Meter {
     /// Declares every family.
     pub fn new(router_version: &str) -> Self {
