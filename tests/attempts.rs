@@ -74,23 +74,46 @@ async fn two_endpoints_of_an_expert_are_tried_and_then_the_next_candidate() {
 }
 
 #[tokio::test]
-async fn a_connection_that_died_in_the_pool_is_repeated_once_and_counted() {
+async fn a_pooled_connection_that_dies_over_a_request_is_repeated_once_and_both_calls_are_counted() {
     for death in [Step::Close, Step::Reset] {
         let good = json_steps(200, ANSWER);
         let coder = Upstream::scripts(vec![good.clone(), vec![death], good]).await;
         let (rig, large) = before_large(coder.addr(), "").await;
-        for stale in [0.0, 1.0] {
+        for (stale, tried) in [(0.0, "1"), (1.0, "2")] {
             let reply = rig.chat(&chat("coder", "hello")).await;
-            rig.record_of(&reply).await;
             assert_eq!((reply.status, reply.text().as_str()), (200, ANSWER));
-            assert_eq!(reply.header("x-mixgate-attempts"), Some("1"));
+            assert_eq!(reply.header("x-mixgate-attempts"), Some(tried));
             assert_eq!(rig.metric("stale_connections_total", &[("expert", "coder")]).await, stale);
+            let record = rig.record_of(&reply).await;
+            let all = [("coder", "stale_connection", None), ("coder", "ok", Some(200))];
+            assert_eq!(attempts(&record), all[2 - tried.parse::<usize>().unwrap()..]);
         }
+        let retried = rig.metric("cost_usd_total", &[("expert", "coder"), ("kind", "retried")]).await;
+        assert!(retried > 0.0, "the lost one may have been read, and is estimated");
         let seen = coder.requests();
         let connections: Vec<usize> = seen.iter().map(|request| request.connection).collect();
         assert_eq!((connections.as_slice(), &seen[1].body), ([0, 0, 1].as_slice(), &seen[2].body));
         assert_eq!(large.requests(), 0);
     }
+}
+
+#[tokio::test]
+async fn a_pooled_connection_that_closed_while_it_was_idle_costs_nothing() {
+    let good = [json_steps(200, ANSWER), vec![Step::Close]].concat();
+    let coder = Upstream::scripts(vec![good.clone(), good]).await;
+    let (rig, _large) = before_large(coder.addr(), "").await;
+    for _ in 0..2 {
+        let reply = rig.chat(&chat("coder", "hello")).await;
+        assert_eq!((reply.status, reply.header("x-mixgate-attempts")), (200, Some("1")));
+        let snapshot = rig.gateway.state.snapshot();
+        let pool = &snapshot.experts[snapshot.expert_named("coder").unwrap()].endpoints[0].pool;
+        soon("the close to be seen", || async {
+            pool.sweep();
+            pool.count() == 0
+        })
+        .await;
+    }
+    assert_eq!(rig.metric("cost_usd_total", &[("kind", "retried")]).await, 0.0);
 }
 
 #[tokio::test]
@@ -122,16 +145,42 @@ async fn an_idle_connection_is_kept_until_its_server_closes_it() {
 }
 
 #[tokio::test]
-async fn a_fresh_connection_that_breaks_is_not_repeated_there() {
+async fn what_may_have_been_read_is_repeated_once_and_no_more() {
     let coder = Upstream::scripts(vec![json_steps(200, ANSWER), vec![Step::Close]]).await;
     let (rig, large) = before_large(coder.addr(), "").await;
     rig.chat(&chat("coder", "hello")).await;
     let reply = rig.chat(&chat("coder", "hello")).await;
-    assert_eq!(attempts(&rig.record_of(&reply).await)[0], ("coder", "reset", None));
-    assert_eq!((coder.requests().len(), large.requests()), (3, 1), "a good one, a stale one, a fresh one");
+    assert_eq!((reply.status, error_code(&reply).as_str()), (502, "upstream_error"));
+    let record = rig.record_of(&reply).await;
+    assert_eq!(attempts(&record), [("coder", "stale_connection", None), ("coder", "reset", None)]);
+    assert!(record["cost_usd"].as_f64().unwrap() > 0.0, "{record}");
+    assert_eq!((coder.requests().len(), large.requests()), (3, 0), "a good one, a stale one, a fresh one");
     let reply = rig.chat(&chat("coder", "hello")).await;
     assert_eq!(reply.header("x-mixgate-expert"), Some("large"));
-    assert_eq!((coder.requests().len(), large.requests()), (4, 2), "no stale one is left, so there is one");
+    assert_eq!(
+        (coder.requests().len(), large.requests()),
+        (4, 1),
+        "a fresh one broke, and large is the repeat"
+    );
+    let both = rig.record_of(&reply).await;
+    let retried = rig.metric("cost_usd_total", &[("expert", "coder"), ("kind", "retried")]).await;
+    assert!(retried > 0.0 && both["cost_usd"].as_f64().unwrap() > 0.0);
+}
+
+#[tokio::test]
+async fn where_the_operator_wants_it_nothing_that_was_sent_is_sent_again() {
+    for (fault, limit) in [("reset-before-headers", ""), ("silence", "timeouts: { total: 50ms }")] {
+        let (coder, large) = (Model::with(&[fault]).await, Model::honest().await);
+        let setup = Setup::new().expert("coder", coder.addr, limit).large(large.addr, "");
+        let rig = setup.section("retry: { after_sent: never }").start().await;
+        let reply = rig.chat(&chat("coder", "hello")).await;
+        assert!(matches!(reply.status, 502 | 504), "{fault}: {}", reply.text());
+        assert_eq!((coder.requests(), large.requests()), (1, 0), "{fault}");
+    }
+    let (refusing, large) = (Refusing::new(), Model::honest().await);
+    let setup = Setup::new().expert("coder", refusing.addr(), "").large(large.addr, "");
+    let rig = setup.section("retry: { after_sent: never }").start().await;
+    assert_eq!(rig.chat(&chat("coder", "hello")).await.status, 200, "nothing was sent to who refused");
 }
 
 #[tokio::test]
@@ -223,7 +272,7 @@ async fn what_the_client_caused_passes_as_it_is_and_nobody_else_is_asked() {
         "{ \"error\" : {\"message\":\"max_tokens is t\\u006fo large\", \"x\": 1.0e0, \"code\":null} }\n";
     let headers =
         [("content-type", "application/json; x=y"), ("x-should-retry", "false"), ("set-cookie", "a")];
-    for status in [400, 404, 409, 413, 422, 451] {
+    for status in [400, 409, 413, 422, 451] {
         for fields in BOTH {
             let coder = Upstream::script(answer(status, &headers, body)).await;
             let (rig, large) = before_large(coder.addr(), "").await;
@@ -254,7 +303,8 @@ async fn when_all_fail_the_last_failure_is_told() {
         (slow, sick, 502, "upstream_error", None),
         (sick, busy, 429, "rate_limit_exceeded", Some("7")),
         (busy, "status-429", 429, "rate_limit_exceeded", Some("1")),
-        (busy, "status-429:retry-after=9999", 429, "rate_limit_exceeded", Some("60")),
+        (busy, "status-429:retry-after=9999", 429, "rate_limit_exceeded", Some("600")),
+        (sick, "status-503:retry-after=7", 503, "no_healthy_upstream", Some("7")),
     ];
     for (first, last, status, code, retry_after) in cases {
         for fields in BOTH {
@@ -267,7 +317,11 @@ async fn when_all_fail_the_last_failure_is_told() {
             assert_eq!(told, (status, code.to_owned(), retry_after), "{first}, {last} {fields}");
             assert!(!message(&reply).contains("127.0.0.1"), "addresses are the operator's: {}", reply.text());
             let record = rig.record_of(&reply).await;
-            let outcome = if status == 504 { "timeout" } else { "upstream_error" };
+            let outcome = match status {
+                504 => "timeout",
+                503 => "rejected",
+                _ => "upstream_error",
+            };
             assert_eq!((attempts(&record).len(), &record["outcome"]), (2, &outcome.into()), "{record}");
             assert_eq!((coder.requests(), large.requests()), (1, 1));
         }

@@ -232,3 +232,101 @@ async fn embeddings_of_a_model_that_fails_go_to_no_other() {
     }
     assert_eq!(large.requests(), 0);
 }
+
+/// `open` asks for nothing, `strict` for indemnified models; `bank` may use `strict`, `acme` only `large`.
+async fn two_tenants(default: &str) -> (Model, Model, Rig) {
+    let (plain, large) = (Model::honest().await, Model::honest().await);
+    let hash = |key: &str| gateway::auth::KeyHash::of(key).to_string();
+    let sections = format!(
+        "policies: {{ open: {{ tolerance: 0.1 }}, strict: {{ tolerance: 0.1, require: [indemnified] }} }}\nrouter: {{ policy: {default}, deadline: 100ms }}\ntenants: [{{ name: bank, keys: ['{}'], policies: [strict] }}, {{ name: acme, keys: ['{}'], experts: [large] }}]",
+        hash("bank-key"),
+        hash("acme-key")
+    );
+    let setup = Setup::new().expert("plain", plain.addr, "quality: { general: 1 }").large(large.addr, SAFE);
+    (plain, large, setup.section(&sections).start().await)
+}
+
+async fn as_tenant(rig: &Rig, who: &str, model: &str, headers: &[(&str, &str)]) -> Reply {
+    let key = format!("Bearer {who}-key");
+    rig.chat_with(&[&[("authorization", &*key)], headers].concat(), &chat(model, "hello")).await
+}
+
+#[tokio::test]
+async fn no_header_loosens_what_a_policy_requires() {
+    let policy = |name| ("x-mixgate-policy", name);
+    for default in ["strict", "open"] {
+        let (plain, _large, rig) = two_tenants(default).await;
+        for (model, headers, status) in [
+            ("plain", vec![], 400),
+            ("plain", vec![policy("open")], 403),
+            ("plain", vec![policy("strict")], 400),
+            ("auto", vec![policy("open")], 403),
+            ("auto:open", vec![], 403),
+            ("auto:strict", vec![policy("open"), ("x-mixgate-expert", "plain")], 403),
+            ("auto:strict", vec![("x-mixgate-expert", "plain")], 400),
+            ("auto:strict", vec![], 200),
+            ("large", vec![], 200),
+        ] {
+            let reply = as_tenant(&rig, "bank", model, &headers).await;
+            assert_eq!(reply.status, status, "{default}: {model} {headers:?} {}", reply.text());
+        }
+        assert_eq!(plain.requests(), 0, "{default}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_named_by_header_adds_to_the_one_it_takes_the_place_of() {
+    let (plain, large) = (Model::honest().await, Model::honest().await);
+    let sections = "policies: { open: { tolerance: 0.1 }, strict: { tolerance: 0.1, require: [indemnified] } }\nrouter: { policy: strict, deadline: 100ms }";
+    let setup = Setup::new().expert("plain", plain.addr, "quality: { general: 1 }").large(large.addr, SAFE);
+    let rig = setup.section(sections).start().await;
+    let open = [("x-mixgate-policy", "open")];
+    assert_eq!(rig.chat_with(&open, &chat("plain", "hello")).await.status, 400);
+    assert_eq!(rig.chat_with(&open, &chat("auto", "hello")).await.header("x-mixgate-expert"), Some("large"));
+    let chosen = rig.chat(&chat("auto:open", "hello")).await;
+    assert_eq!(chosen.header("x-mixgate-expert"), Some("plain"), "`model` is the caller's to choose");
+}
+
+#[tokio::test]
+async fn a_tenant_hears_of_no_expert_and_no_policy_but_its_own() {
+    let (_plain, _large, rig) = two_tenants("open").await;
+    let tools = with(
+        "auto",
+        "hello",
+        r#","tools":[{"type":"function","function":{"name":"f"}}],"modalities":["text"],"x":1"#,
+    );
+    let key = [("authorization", "Bearer acme-key")];
+    let bank = [("authorization", "Bearer bank-key")];
+    let mut said = vec![
+        as_tenant(&rig, "acme", "plian", &[]).await,
+        as_tenant(&rig, "acme", "auto", &[("x-mixgate-expert", "plai")]).await,
+        as_tenant(&rig, "acme", "auto", &[("x-mixgate-require", "indemnified,nothing")]).await,
+        rig.chat_with(&key, &tools).await,
+    ];
+    for path in ["/v1/models", "/v1/models/plian"] {
+        let mut client = testkit::Client::connect(rig.addr()).await;
+        let head =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer acme-key\r\n\r\n");
+        client.send(head).await;
+        said.push(client.reply().await);
+    }
+    for reply in said {
+        let all = format!("{} {:?}", reply.text(), reply.headers);
+        assert!(!all.contains("plain"), "{all}");
+    }
+    let unknown =
+        rig.chat_with(&[&bank[..], &[("x-mixgate-policy", "opem")]].concat(), &chat("auto", "x")).await;
+    assert!(!unknown.text().contains("`open`"), "{}", unknown.text());
+}
+
+#[tokio::test]
+async fn conversations_belong_to_the_tenants_name_not_to_its_place() {
+    use gateway::session::Sessions;
+    use std::sync::Arc;
+    let body = chat("auto", "hello");
+    let ask = gateway::ask::Ask::parse(gateway::api::Dialect::Chat, body.as_bytes()).unwrap();
+    let (sessions, text) = (Sessions::new(8), gateway::text::routable(&ask));
+    let of = |name: &str| sessions.identify(Some(&Arc::from(name)), Some("s"), &ask, &text).0;
+    assert_eq!(of("acme"), of("acme"));
+    assert_ne!(of("acme"), of("bank"));
+}

@@ -115,6 +115,12 @@ impl Setup {
         self
     }
 
+    /// These as fallbacks, in this order.
+    pub(crate) fn fallbacks(mut self, names: &[&str]) -> Setup {
+        self.fallback = format!("[{}]", names.join(", "));
+        self
+    }
+
     /// Further keys of `server`.
     pub(crate) fn server(mut self, more: &str) -> Setup {
         let _ = write!(self.server, ", {more}");

@@ -197,7 +197,7 @@ fn failures() -> Vec<Failure> {
         Failure::RateLimited(Some(Duration::from_secs(3))),
         Failure::Internal,
         Failure::UpstreamError { expert: text(), what: text() },
-        Failure::NoHealthyUpstream,
+        Failure::NoHealthyUpstream(None),
         Failure::Overloaded,
         Failure::Draining,
         Failure::UpstreamTimeout { expert: text(), what: text() },
@@ -227,7 +227,7 @@ fn told(failure: &Failure) -> bool {
         | F::Internal
         | F::UpstreamError { .. }
         | F::RateLimited(_)
-        | F::NoHealthyUpstream
+        | F::NoHealthyUpstream(_)
         | F::Overloaded
         | F::Draining
         | F::UpstreamTimeout { .. } => true,

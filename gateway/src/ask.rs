@@ -216,6 +216,11 @@ impl<'a> Ask<'a> {
         Ok(())
     }
 
+    /// Whether the gateway has to ask for usage where it wants to know it: the client streams and did not.
+    pub fn adds_usage(&self, dialect: Dialect) -> bool {
+        self.stream && !self.wants_usage && dialect != Dialect::Embeddings
+    }
+
     /// The body for an upstream: `model` exchanged, usage asked for in streams where `usage` says so.
     pub fn rewrite(&self, body: &Bytes, model: &str, usage: bool) -> Bytes {
         let mut edits: [Option<(Range<usize>, Cow<'static, str>)>; 2] = [None, None];

@@ -54,8 +54,8 @@ pub enum Failure {
     UpstreamError { expert: String, what: String },
     /// Every candidate was too busy; when to come back.
     RateLimited(Option<Duration>),
-    /// Every candidate is at its limit.
-    NoHealthyUpstream,
+    /// Every candidate is at its limit or left alone for now; when one may be asked again.
+    NoHealthyUpstream(Option<Duration>),
     /// The gateway is at its limit.
     Overloaded,
     /// The gateway is about to stop.
@@ -103,7 +103,7 @@ impl Failure {
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "server_error", "internal_error"),
             Self::UpstreamError { .. } => (S::BAD_GATEWAY, "upstream_error", "upstream_error"),
             Self::RateLimited(_) => (S::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_exceeded"),
-            Self::NoHealthyUpstream => (S::SERVICE_UNAVAILABLE, "server_error", "no_healthy_upstream"),
+            Self::NoHealthyUpstream(_) => (S::SERVICE_UNAVAILABLE, "server_error", "no_healthy_upstream"),
             Self::Overloaded | Self::Draining => (S::SERVICE_UNAVAILABLE, "server_error", "overloaded"),
             Self::UpstreamTimeout { .. } => (S::GATEWAY_TIMEOUT, "upstream_error", "upstream_timeout"),
         }
@@ -142,7 +142,7 @@ impl Failure {
                 format!("no model answered; the last one asked, {expert}: {what}")
             }
             Self::RateLimited(_) => "every model that may answer is at its rate limit".to_owned(),
-            Self::NoHealthyUpstream => {
+            Self::NoHealthyUpstream(_) => {
                 "every model that may answer is at its capacity or was found to fail".to_owned()
             }
             Self::Overloaded => "the gateway is at its limit of requests; try again shortly".to_owned(),
@@ -164,8 +164,11 @@ impl Failure {
 
     fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::RateLimited(wait) => Some(wait.map_or(1, |w| w.as_secs().max(1))),
-            Self::NoHealthyUpstream | Self::Overloaded | Self::Draining => Some(1),
+            // whole seconds, and never less than what was asked for
+            Self::RateLimited(wait) | Self::NoHealthyUpstream(wait) => {
+                Some(wait.map_or(1, |w| (w.as_millis().div_ceil(1000) as u64).max(1)))
+            }
+            Self::Overloaded | Self::Draining => Some(1),
             _ => None,
         }
     }

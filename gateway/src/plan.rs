@@ -14,6 +14,7 @@ use crate::classify::{Verdict, classify};
 use crate::config::fault_suggestion as suggestion;
 use crate::constraint::{Capabilities, Constraints, WhyNot};
 use crate::error::Failure;
+use crate::expert::Expert;
 use crate::policy::{Candidate, Choice, Evidence, Gate, Policy, Tolerance};
 use crate::price::MicroUsd;
 use crate::record::{Decision, Features, Reason, Stand};
@@ -32,9 +33,9 @@ pub struct Wish<'h> {
     pub selector: Selector,
     /// The expert was forced by header.
     pub forced: bool,
-    /// Position of the policy whose `require` holds.
+    /// Position of the policy that decides, or whose `require` holds for a named model.
     pub policy: usize,
-    /// Tags asked for by header; they only tighten.
+    /// Tags asked for by header, and those of the policy that a header's takes the place of: headers only tighten.
     pub require: Vec<String>,
     /// The conversation's name, by header.
     pub session: Option<&'h str>,
@@ -63,33 +64,28 @@ impl<'h> Wish<'h> {
         headers: &'h HeaderMap,
         model: &str,
     ) -> Result<Self, Failure> {
-        let mut selector = select(snapshot, model)?;
+        let mut selector = select(snapshot, caller, model)?;
         let mut forced = false;
-        let mut policy = snapshot.default_policy;
-        if let Selector::Policy(named) = selector {
-            policy = named;
-        }
+        let mut policy = match selector {
+            Selector::Policy(named) => named,
+            Selector::Expert(_) => snapshot.policy_of_named_models(caller),
+        };
+        let mut require = Vec::new();
         if let Some(name) = text_header(headers, "x-mixgate-policy")? {
-            let known = snapshot.policies.iter().map(|p| p.name.as_str());
-            let unknown = || {
-                Failure::InvalidValue(
-                    "x-mixgate-policy",
-                    format!("no policy `{name}`; {}", suggestion(name, known.clone())),
-                )
-            };
-            policy = snapshot.policy_named(name).ok_or_else(unknown)?;
+            require.extend_from_slice(&snapshot.policies[policy].require);
+            policy = snapshot.policy_named(name).ok_or_else(|| unknown_policy(snapshot, caller, name))?;
+            check_policy(snapshot, caller, policy)?;
             if matches!(selector, Selector::Policy(_)) {
                 selector = Selector::Policy(policy);
             }
         }
         if let Some(name) = text_header(headers, "x-mixgate-expert")? {
-            selector =
-                Selector::Expert(snapshot.expert_named(name).ok_or_else(|| not_found(snapshot, name))?);
+            let expert = snapshot.expert_named(name).ok_or_else(|| not_found(snapshot, caller, name))?;
+            selector = Selector::Expert(expert);
             forced = true;
         }
-        let require = text_header(headers, "x-mixgate-require")?.unwrap_or_default();
-        let require =
-            require.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect();
+        let tags = text_header(headers, "x-mixgate-require")?.unwrap_or_default();
+        require.extend(tags.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned));
         let wish = Self {
             selector,
             forced,
@@ -122,25 +118,41 @@ impl<'h> Wish<'h> {
         {
             return Err(Failure::ModelNotAllowed(format!("the model `{}`", snapshot.experts[index].name)));
         }
-        let uses_policy = matches!(self.selector, Selector::Policy(_));
-        if uses_policy && tenant.policies.as_ref().is_some_and(|list| !list.contains(&self.policy)) {
-            return Err(Failure::ModelNotAllowed(format!(
-                "the policy `{}`",
-                snapshot.policies[self.policy].name
-            )));
+        if matches!(self.selector, Selector::Policy(_)) {
+            check_policy(snapshot, caller, self.policy)?;
         }
         Ok(())
     }
 }
 
-fn select(snapshot: &Snapshot, model: &str) -> Result<Selector, Failure> {
-    snapshot.selectors.get(model).copied().ok_or_else(|| not_found(snapshot, model))
+/// Holds a policy against the tenant's list, wherever it is named.
+fn check_policy(snapshot: &Snapshot, caller: Caller, policy: usize) -> Result<(), Failure> {
+    if snapshot.may_use_policy(caller, policy) {
+        return Ok(());
+    }
+    Err(Failure::ModelNotAllowed(format!("the policy `{}`", snapshot.policies[policy].name)))
 }
 
-/// The 404 of a model, with the names that are near.
-pub fn not_found(snapshot: &Snapshot, model: &str) -> Failure {
-    let shown: String = model.chars().take(100).collect();
-    let near = suggestion(&shown, snapshot.selectors.keys().map(String::as_str));
+fn unknown_policy(snapshot: &Snapshot, caller: Caller, name: &str) -> Failure {
+    let may = |index: &usize| snapshot.may_use_policy(caller, *index);
+    let known = (0..snapshot.policies.len()).filter(may).map(|index| snapshot.policies[index].name.as_str());
+    let shown = &name[..name.floor_char_boundary(MAX_SHOWN)];
+    Failure::InvalidValue("x-mixgate-policy", format!("no policy `{shown}`; {}", suggestion(shown, known)))
+}
+
+fn select(snapshot: &Snapshot, caller: Caller, model: &str) -> Result<Selector, Failure> {
+    snapshot.selectors.get(model).copied().ok_or_else(|| not_found(snapshot, caller, model))
+}
+
+/// Bytes of a client's word that an error says again.
+const MAX_SHOWN: usize = 100;
+
+/// The 404 of a model, with the names that are near among those that the caller may use.
+pub fn not_found(snapshot: &Snapshot, caller: Caller, model: &str) -> Failure {
+    let shown: String = model.chars().take(MAX_SHOWN).collect();
+    let may = |(_, selector): &(&String, &Selector)| snapshot.may_select(caller, **selector);
+    let known = snapshot.selectors.iter().filter(may).map(|(name, _)| name.as_str());
+    let near = suggestion(&shown, known);
     Failure::ModelNotFound { model: shown, near }
 }
 
@@ -175,10 +187,12 @@ pub fn plan(
                 policy.choose(&candidates, scores.map(evidence), snapshot.fallback)
             });
             let choice = told_apart(choice, verdict.as_ref());
-            let known = sessions.map(|s| (s, s.identify(caller, wish.session, ask, &routed_text)));
+            let known = sessions
+                .map(|s| (s, s.identify(snapshot.tenant_name(caller), wish.session, ask, &routed_text)));
             session = known.map(|(_, (id, _))| id);
             let last = known.and_then(|(s, (id, hold))| Some((seat(snapshot, s, id, hold)?, hold)));
-            Ok(stay(choice, last, &candidates, snapshot.fallback))
+            let choice = stay(choice, last, &candidates, snapshot.fallback);
+            Ok(with_stand_ins(snapshot, &candidates, choice, snapshot.degrades(policy)))
         }
     };
     let choice = match choice {
@@ -237,10 +251,14 @@ pub fn weigh<'s>(
     if let Selector::Expert(index) = wish.selector {
         constraints.named = Some(index);
     }
-    let output = verdict.as_ref().and_then(Verdict::scores).and_then(Scores::output_tokens);
-    let output = output.unwrap_or(EXPECTED_OUTPUT);
+    let output = usual_output(verdict.as_ref().and_then(Verdict::scores));
     let candidates = candidates(snapshot, ask, domains, &chances, output, &constraints);
     Weighed { verdict, took, constraints, candidates }
+}
+
+/// Tokens of an answer of a model of usual verbosity.
+pub fn usual_output(scores: Option<&Scores>) -> f32 {
+    scores.and_then(Scores::output_tokens).unwrap_or(EXPECTED_OUTPUT)
 }
 
 /// The scores as a policy reads them.
@@ -269,20 +287,15 @@ fn candidates<'s>(
     ask: &Ask<'_>,
     domains: Option<&[f32]>,
     chances: &[f32],
-    expected_output: f32,
+    usual_output: f32,
     constraints: &Constraints,
 ) -> Vec<Candidate<'s>> {
     snapshot
         .experts
         .iter()
         .map(|expert| {
-            let output = (expected_output * expert.verbosity).round() as u64;
-            let output = ask.max_output.map_or(output, |most| most.min(output));
-            let usage = Usage {
-                input: ask.tokens_estimated,
-                output: output * u64::from(ask.choices),
-                ..Usage::default()
-            };
+            let output = expected_output(expert, ask, usual_output);
+            let usage = Usage { input: ask.tokens_estimated, output, ..Usage::default() };
             Candidate {
                 expert,
                 quality: domains.map_or(0.0, |d| expert.expected_quality(d, chances)),
@@ -294,7 +307,13 @@ fn candidates<'s>(
         .collect()
 }
 
-/// A named expert, and behind it the fallback; an embedding has no stand-in.
+/// Tokens of all answers of an expert to a request, where a model of usual verbosity is likely to take `usual` for one.
+pub fn expected_output(expert: &Expert, ask: &Ask<'_>, usual: f32) -> u64 {
+    let output = (usual * expert.verbosity).round() as u64;
+    ask.max_output.map_or(output, |most| most.min(output)) * u64::from(ask.choices)
+}
+
+/// A named expert, and behind it the fallbacks; an embedding has no stand-in.
 fn named(
     snapshot: &Snapshot,
     index: usize,
@@ -309,11 +328,50 @@ fn named(
         None => {}
     }
     let mut order = vec![index];
-    let fallback = snapshot.fallback;
-    if fallback != index && dialect != Dialect::Embeddings && candidates[fallback].why_not.is_none() {
-        order.push(fallback);
+    if dialect != Dialect::Embeddings {
+        stand_in(snapshot, candidates, &mut order);
     }
     Ok(Choice { order, reason: if forced { Reason::Forced } else { Reason::Pinned } })
+}
+
+/// Puts the fallbacks that may take the request behind those that are to be asked before.
+fn stand_in(snapshot: &Snapshot, candidates: &[Candidate<'_>], order: &mut Vec<usize>) {
+    for &index in snapshot.fallbacks.iter().filter(|index| candidates[**index].why_not.is_none()) {
+        if !order.contains(&index) {
+            order.push(index);
+        }
+    }
+}
+
+/// Behind the policy's choice: whoever stands in for the fallback, and where `degrade` allows it the other experts that
+/// may take the request, best expected quality first.
+fn with_stand_ins(
+    snapshot: &Snapshot,
+    candidates: &[Candidate<'_>],
+    choice: Choice,
+    degrade: bool,
+) -> Choice {
+    let Choice { mut order, reason } = choice;
+    if order.is_empty() {
+        return Choice { order, reason };
+    }
+    if candidates[snapshot.fallback].why_not.is_some() && reason != Reason::Routed {
+        // the first that may stands for the fallback, before any smaller one
+        let mut fallbacks = Vec::new();
+        stand_in(snapshot, candidates, &mut fallbacks);
+        order.retain(|index| !fallbacks.contains(index));
+        order.splice(..0, fallbacks);
+    }
+    stand_in(snapshot, candidates, &mut order);
+    if degrade {
+        let has_figures =
+            |c: &&Candidate<'_>| c.expert.head.is_some() || c.expert.quality.iter().any(Option::is_some);
+        let may = candidates.iter().filter(|c| c.why_not.is_none()).filter(has_figures);
+        let mut others: Vec<&Candidate<'_>> = may.filter(|c| !order.contains(&c.expert.index)).collect();
+        others.sort_by(|a, b| b.quality.total_cmp(&a.quality));
+        order.extend(others.iter().map(|candidate| candidate.expert.index));
+    }
+    Choice { order, reason }
 }
 
 /// A missed deadline is another reason than a failure.
@@ -363,11 +421,10 @@ fn nobody(candidates: &[Candidate<'_>]) -> Failure {
     if let Some((tokens, window)) = windows.max_by_key(|(_, window)| *window) {
         return Failure::ContextLengthExceeded { tokens, window };
     }
-    let why: Vec<String> = candidates
-        .iter()
-        .filter_map(|c| Some(format!("{}: {}", c.expert.name, c.why_not.as_ref()?)))
-        .take(8)
-        .collect();
+    // what is not on the tenant's list is none of its business
+    let seen = candidates.iter().filter(|c| c.why_not != Some(WhyNot::NotAllowed));
+    let why: Vec<String> =
+        seen.filter_map(|c| Some(format!("{}: {}", c.expert.name, c.why_not.as_ref()?))).take(8).collect();
     Failure::NoEligibleExpert(why.join("; "))
 }
 

@@ -16,8 +16,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::body::Cut;
 use crate::error;
 use crate::expert::Lease;
+use crate::expert::circuit::ProbePermit;
 use crate::expert::endpoint::Busy;
-use crate::record::{self, Outcome, Record};
+use crate::record::{self, AttemptOutcome, Outcome, Record};
 use crate::tail::Tail;
 use crate::upstream::Coming;
 use crate::usage::Usage;
@@ -33,6 +34,8 @@ pub struct Held {
     pub lease: Lease,
     /// Load of the endpoint.
     pub busy: Busy,
+    /// Way through the endpoint's circuit, which hears how the answer ended.
+    pub permit: ProbePermit,
 }
 
 /// A committed answer.
@@ -48,7 +51,7 @@ pub struct Relay {
     /// Its last word is a broken connection.
     cut: bool,
     settled: bool,
-    _held: Held,
+    held: Held,
 }
 
 /// Who looks at the frames as they pass.
@@ -180,7 +183,7 @@ impl Relay {
             prompt_tokens,
             cut: false,
             settled: false,
-            _held: held,
+            held,
         }
     }
 
@@ -290,16 +293,19 @@ impl Relay {
         if let Some(attempt) = facts.attempts.get_mut(self.attempt.index) {
             attempt.millis = record::millis(self.attempt.started.elapsed());
             attempt.outcome = match outcome {
-                Outcome::Ok => "ok",
-                Outcome::Timeout => "timeout",
-                Outcome::Cancelled => "cancelled",
-                _ => "incomplete",
+                Outcome::Ok => AttemptOutcome::Ok,
+                Outcome::Timeout => AttemptOutcome::Timeout,
+                Outcome::Cancelled => AttemptOutcome::Cancelled,
+                _ => AttemptOutcome::Incomplete,
             };
-            // a limit on the whole may be the client's, and says nothing of the endpoint
-            let fell_silent = outcome == Outcome::Timeout && Instant::now() < self.clocks.total_at;
-            if fell_silent || outcome == Outcome::UpstreamError {
-                attempt.endpoint.circuit.failed(None);
-            }
+        }
+        drop(facts);
+        // a limit on the whole may be the client's, and says nothing of the endpoint
+        let fell_silent = outcome == Outcome::Timeout && Instant::now() < self.clocks.total_at;
+        if outcome == Outcome::Ok {
+            self.held.permit.succeeded();
+        } else if fell_silent || outcome == Outcome::UpstreamError {
+            self.held.permit.failed(None);
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::body::Body;
 use crate::dispatch::{Answer, Errand, dispatch};
 use crate::error::Failure;
 use crate::layer::{self, Entry, deadline};
-use crate::plan::{Plan, Wish, plan};
+use crate::plan::{Plan, Wish, plan, usual_output};
 use crate::record::{Outcome, Record};
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -109,6 +109,7 @@ async fn complete(
         order: &decision.order,
         reason: decision.reason,
         constraints: &constraints,
+        expected_output: usual_output(decision.scores.as_ref()),
         deadline: deadline::of(&head.headers)?
             .map(|limit| tokio::time::Instant::from_std(record.started) + limit),
     };
@@ -302,7 +303,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
 /// Who is at fault, for the record.
 pub fn outcome_of(failure: &Failure) -> Outcome {
     match failure {
-        Failure::Overloaded | Failure::Draining | Failure::NoHealthyUpstream => Outcome::Rejected,
+        Failure::Overloaded | Failure::Draining | Failure::NoHealthyUpstream(_) => Outcome::Rejected,
         Failure::UpstreamTimeout { .. } => Outcome::Timeout,
         Failure::ClientGone => Outcome::Cancelled,
         _ if failure.kind().0.is_client_error() && failure.kind().0 != StatusCode::TOO_MANY_REQUESTS => {

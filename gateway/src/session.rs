@@ -3,14 +3,13 @@
 //! A conversation is known by `x-mixgate-session`, else by what the body says of itself, else by a hash of system
 //! prompt and first turn; always apart by tenant. Memory is bounded and forgets the least used.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 
 use crate::ask::Ask;
-use crate::auth::Caller;
 use crate::text::{self, Routable};
 
 /// Bytes of each text of an opening that tell conversations apart, beside its length.
@@ -54,13 +53,14 @@ impl Sessions {
     /// The conversation of a request, and how firmly it holds.
     pub fn identify(
         &self,
-        caller: Caller,
+        tenant: Option<&Arc<str>>,
         header: Option<&str>,
         ask: &Ask<'_>,
         text: &Routable,
     ) -> (SessionId, Hold) {
         let mut hasher = self.hasher.build_hasher();
-        hasher.write_usize(caller.0.map_or(0, |tenant| tenant + 1));
+        // by name: positions shift when the configuration is reloaded
+        tenant.map(|name| &**name).hash(&mut hasher);
         let named = header.or(ask.session.as_deref());
         if let Some(name) = named {
             hasher.write(name.as_bytes());
@@ -99,12 +99,12 @@ mod tests {
 
     fn identify(
         sessions: &Sessions,
-        tenant: Option<usize>,
+        tenant: Option<&str>,
         header: Option<&str>,
         body: &str,
     ) -> (SessionId, Hold) {
         let ask = Ask::parse(Dialect::Chat, body.as_bytes()).unwrap();
-        sessions.identify(Caller(tenant), header, &ask, &text::routable(&ask))
+        sessions.identify(tenant.map(Arc::from).as_ref(), header, &ask, &text::routable(&ask))
     }
 
     const FIRST: &str = r#"{"model":"auto","messages":[{"role":"user","content":"one"}]}"#;
@@ -116,7 +116,7 @@ mod tests {
         let (first, opens) = identify(&sessions, None, None, FIRST);
         let (second, goes_on) = identify(&sessions, None, None, SECOND);
         assert_eq!((first, opens, goes_on), (second, Hold::Opens, Hold::GoodEnough));
-        assert_ne!(identify(&sessions, Some(0), None, FIRST).0, first, "tenants are apart");
+        assert_ne!(identify(&sessions, Some("acme"), None, FIRST).0, first, "tenants are apart");
         assert_ne!(identify(&sessions, None, Some("s"), FIRST).0, first);
         assert_eq!(identify(&sessions, None, Some("s"), FIRST), identify(&sessions, None, Some("s"), SECOND));
     }

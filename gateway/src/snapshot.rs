@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use router_model::{Heads, RouterModel};
 
-use crate::auth::KeyHash;
+use crate::auth::{Caller, KeyHash};
 use crate::classify::Classifier;
 use crate::config::written::{self, Config, Content, ResponseModel};
 use crate::config::{self, Checked, Setting};
 use crate::constraint::{Rule, tags_of};
+use crate::dispatch::RetryBudget;
 use crate::expert::endpoint::Endpoint;
 use crate::expert::{Expert, Timeouts};
 use crate::meter::{ExpertMeter, Meter};
@@ -37,6 +38,10 @@ pub struct Snapshot {
     pub nobody: Arc<ExpertMeter>,
     /// Position of the large model.
     pub fallback: usize,
+    /// Positions of the large model and of those that stand in for it.
+    pub fallbacks: Vec<usize>,
+    /// How many calls may follow failed ones; lives on through reloads that leave its figures.
+    pub retry_budget: Arc<RetryBudget>,
     /// The policies.
     pub policies: Vec<policy::Named>,
     /// Position of the policy of `auto`.
@@ -65,6 +70,51 @@ impl Snapshot {
     /// Whether answers carry the client's `model`.
     pub fn renames(&self) -> bool {
         self.config.server.response_model == ResponseModel::Requested
+    }
+
+    /// Whether an expert is the large model or stands in for it.
+    pub fn is_fallback(&self, expert: usize) -> bool {
+        self.fallbacks.contains(&expert)
+    }
+
+    /// Whether the best expert answers under this policy when every fallback fails.
+    pub fn degrades(&self, policy: usize) -> bool {
+        self.policies[policy].degrade.unwrap_or(self.config.degrade)
+    }
+
+    /// Whether the caller may use an expert.
+    pub fn may_use_expert(&self, caller: Caller, expert: usize) -> bool {
+        self.tenant(caller).and_then(|t| t.experts.as_ref()).is_none_or(|list| list.contains(&expert))
+    }
+
+    /// Whether the caller may use a policy.
+    pub fn may_use_policy(&self, caller: Caller, policy: usize) -> bool {
+        self.tenant(caller).and_then(|t| t.policies.as_ref()).is_none_or(|list| list.contains(&policy))
+    }
+
+    /// Position of the policy whose `require` holds for a model that the caller names: the default one, or the first of
+    /// its own where it may not use that.
+    pub fn policy_of_named_models(&self, caller: Caller) -> usize {
+        let own = self.tenant(caller).and_then(|tenant| tenant.policies.as_ref());
+        let first = own.filter(|list| !list.contains(&self.default_policy)).and_then(|list| list.first());
+        first.copied().unwrap_or(self.default_policy)
+    }
+
+    /// Whether the caller may use what a `model` value leads to.
+    pub fn may_select(&self, caller: Caller, selector: Selector) -> bool {
+        match selector {
+            Selector::Expert(index) => self.may_use_expert(caller, index),
+            Selector::Policy(index) => self.may_use_policy(caller, index),
+        }
+    }
+
+    /// The caller's name, by which it is known over reloads.
+    pub fn tenant_name(&self, caller: Caller) -> Option<&Arc<str>> {
+        self.tenant(caller).map(|tenant| &tenant.name)
+    }
+
+    fn tenant(&self, caller: Caller) -> Option<&Tenant> {
+        caller.0.map(|index| &self.tenants[index])
     }
 
     /// Whether records carry text.
@@ -160,7 +210,9 @@ pub(crate) fn build(
     old: Option<&Snapshot>,
 ) -> Result<Snapshot, String> {
     let Checked { config, hash, settings, .. } = checked;
-    let fallback = config.experts.iter().position(|e| e.name == config.fallback).unwrap_or(0);
+    let place = |name: &String| config.experts.iter().position(|e| e.name == *name);
+    let fallbacks: Vec<usize> = config.fallback.names().iter().filter_map(place).collect();
+    let fallback = fallbacks.first().copied().unwrap_or(0);
     let mut experts: Vec<Expert> = config
         .experts
         .iter()
@@ -195,8 +247,10 @@ pub(crate) fn build(
             experts.iter().map(|expert| &*expert.name),
             classifier.domains().iter().map(String::as_str),
         ),
+        retry_budget: retry_budget(config.retry, old),
         experts,
         fallback,
+        fallbacks,
         policies,
         rules,
         tenants,
@@ -231,7 +285,7 @@ fn build_expert(
 ) -> Expert {
     let domains = classifier.domains();
     let provider = provider::of(written.provider);
-    let key = written.api_key.as_ref().map(config::Secret::expose).filter(|k| !k.is_empty());
+    let key = written.api_key.as_ref().filter(|key| !key.expose().trim().is_empty());
     let known =
         written.catalogue.as_ref().and_then(|name| classifier.known().iter().find(|k| k.name == *name));
     let graded: Vec<bool> =
@@ -252,6 +306,8 @@ fn build_expert(
         model_header: header(&written.model),
         provider,
         authorization: key.and_then(|k| provider.authorization(k)),
+        headers: written.headers.iter().filter_map(further_header).collect(),
+        stream_usage: written.stream_usage,
         domains: written.domains.clone(),
         quality,
         catalogue: written.catalogue.clone(),
@@ -276,6 +332,16 @@ fn build_expert(
         endpoints: build_endpoints(written, old),
         load: before.map_or_else(Arc::default, |e| Arc::clone(&e.load)),
     }
+}
+
+fn further_header((name, value): (&String, &config::Secret)) -> Option<(HeaderName, HeaderValue)> {
+    Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value.header("")?))
+}
+
+/// The budget of the old configuration where its figures are the same.
+fn retry_budget(written: written::Retry, old: Option<&Snapshot>) -> Arc<RetryBudget> {
+    let same = old.filter(|old| old.config.retry == written);
+    same.map_or_else(|| Arc::new(RetryBudget::new(written)), |old| Arc::clone(&old.retry_budget))
 }
 
 fn header(text: &str) -> HeaderValue {

@@ -84,7 +84,7 @@ impl State {
             past: Past::default(),
             announcer: Arc::default(),
             tracer,
-            connector: Connector::with_system_roots(),
+            connector: Connector::with_system_roots().map_err(io::Error::other)?,
             tasks: TaskTracker::new(),
             attendants: TaskTracker::new(),
             draining: CancellationToken::new(),

@@ -37,7 +37,7 @@ pub fn list(snapshot: &Snapshot, caller: Caller) -> Vec<u8> {
 /// One of them.
 pub fn one(snapshot: &Snapshot, caller: Caller, id: &str) -> Result<Vec<u8>, Failure> {
     let id = percent_decoded(id);
-    let model = model(snapshot, caller, &id).ok_or_else(|| plan::not_found(snapshot, &id))?;
+    let model = model(snapshot, caller, &id).ok_or_else(|| plan::not_found(snapshot, caller, &id))?;
     Ok(serde_json::to_vec(&model).unwrap_or_default())
 }
 
@@ -54,17 +54,8 @@ fn rank(snapshot: &Snapshot, name: &str) -> u8 {
 
 fn model<'a>(snapshot: &'a Snapshot, caller: Caller, name: &str) -> Option<Model<'a>> {
     let (id, selector) = snapshot.selectors.get_key_value(name)?;
-    let tenant = caller.0.map(|index| &snapshot.tenants[index]);
-    let allowed = match selector {
-        Selector::Expert(index) => {
-            tenant.and_then(|t| t.experts.as_ref()).is_none_or(|list| list.contains(index))
-        }
-        Selector::Policy(index) => {
-            tenant.and_then(|t| t.policies.as_ref()).is_none_or(|list| list.contains(index))
-        }
-    };
     let expert = if let Selector::Expert(index) = selector { Some(&snapshot.experts[*index]) } else { None };
-    allowed.then(|| Model {
+    snapshot.may_select(caller, *selector).then(|| Model {
         id,
         object: "model",
         created: 0,

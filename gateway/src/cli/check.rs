@@ -74,7 +74,7 @@ fn experts(config: &written::Config) -> Table {
         "domains with a figure, catalogue",
     ]);
     for expert in &config.experts {
-        let role = if expert.name == config.fallback { " (fallback)" } else { "" };
+        let role = if expert.name == config.fallback.primary() { " (fallback)" } else { "" };
         let endpoints: Vec<&str> = expert
             .base_url
             .iter()

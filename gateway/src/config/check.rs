@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use http::Uri;
+use http::{HeaderName, Uri};
 
 use super::fault::{Faults, Place, suggestion};
 use super::tree::Spot;
@@ -122,6 +122,7 @@ impl<'c> Check<'c> {
     fn experts(&mut self) {
         for (expert, spot) in self.config.experts.iter().zip(self.expert_spots()) {
             self.addresses(expert, spot);
+            self.headers(expert, spot);
             self.figures(expert, spot);
             self.quality(expert, spot);
         }
@@ -163,11 +164,36 @@ impl<'c> Check<'c> {
         }
     }
 
+    /// The key and further headers: what cannot be sent is refused, not left out.
+    fn headers(&mut self, expert: &Expert, spot: &Spot) {
+        if expert.api_key.as_ref().is_some_and(|key| key.header("").is_none()) {
+            let place = spot.get("api_key").map_or(spot.place, |s| s.place);
+            let what = format!("the key of `{}` holds a character that no header may", expert.name);
+            self.faults.push(place, what, "look for a line end or a control character inside of it");
+        }
+        let written = spot.get("headers");
+        for (name, value) in &expert.headers {
+            let place = written.and_then(|h| h.key(name)).unwrap_or(spot.place);
+            let known = HeaderName::from_bytes(name.as_bytes());
+            match known {
+                Err(_) => self.faults.push(place, format!("`{name}` is no name for a header"), ""),
+                Ok(known) if OWN_HEADERS.contains(&known.as_str()) => {
+                    let what = format!("the header `{name}` is the gateway's own to set");
+                    self.faults.push(place, what, "take it out");
+                }
+                Ok(_) if value.header("").is_none() => {
+                    let what = format!("the value of `{name}` holds a character that no header may");
+                    self.faults.push(place, what, "look for a line end or a control character inside of it");
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
     fn url(&mut self, url: &str, place: Place) {
         let parsed: Option<Uri> = url.parse().ok();
         let good = parsed.as_ref().is_some_and(|u| {
             matches!(u.scheme_str(), Some("http" | "https"))
-                && u.query().is_none()
                 && u.authority().is_some_and(|a| !a.as_str().contains('@') && !a.host().is_empty())
         });
         if !good {
@@ -235,7 +261,7 @@ impl<'c> Check<'c> {
                 self.domain(domain, domains.and_then(|d| d.item(index)).map_or(spot.place, |s| s.place));
             }
         }
-        let is_fallback = expert.name == self.config.fallback;
+        let is_fallback = expert.name == self.config.fallback.primary();
         if expert.quality.is_empty() && expert.catalogue.is_none() && !is_fallback {
             let note = format!(
                 "the expert `{}` has no quality figure: it is used only where a request names it",
@@ -301,8 +327,7 @@ impl<'c> Check<'c> {
     fn references(&mut self) {
         let experts = self.written_experts();
         let policies = self.policy_names();
-        let place = self.place(&["fallback"]);
-        self.known("expert", &self.config.fallback, &experts, place);
+        self.fallbacks(&experts);
         let place = self.place(&["router", "policy"]);
         self.known("policy", &self.config.router.policy, &policies, place);
         for (alias, target) in &self.config.aliases {
@@ -334,6 +359,22 @@ impl<'c> Check<'c> {
             }
         }
         self.warn_of_unknown_tags();
+    }
+
+    fn fallbacks(&mut self, experts: &[&str]) {
+        let spot = self.tree.get("fallback");
+        let whole = spot.map_or_else(Place::default, |spot| spot.place);
+        let names = self.config.fallback.names();
+        if names.is_empty() {
+            self.faults.push(whole, "the list of fallbacks is empty", "name the large model at least");
+        }
+        for (index, name) in names.iter().enumerate() {
+            let place = spot.and_then(|s| s.item(index)).map_or(whole, |s| s.place);
+            self.known("expert", name, experts, place);
+            if names[..index].contains(name) {
+                self.faults.push(place, format!("`{name}` is named twice as a fallback"), "name each once");
+            }
+        }
     }
 
     fn alias(&mut self, alias: &str, target: &str, experts: &[&str], policies: &[&str]) {
@@ -418,6 +459,22 @@ impl<'c> Check<'c> {
         }
     }
 }
+
+/// Headers of a connection or a body, which decide how a request is read.
+const OWN_HEADERS: [&str; 12] = [
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+    "accept-encoding",
+];
 
 fn walk(tree: &Spot, path: &[&str]) -> Place {
     let mut spot = tree;

@@ -19,7 +19,7 @@ pub use check::is_loopback;
 pub(crate) use fault::suggestion as fault_suggestion;
 pub use fault::{Fault, Faults, Place};
 pub use origin::Setting;
-pub use units::{DurationText, Secret, Size};
+pub use units::{DurationText, Percent, Secret, Size};
 pub use written::Config;
 
 use fault::Source;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use http::HeaderValue;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Deserialize, Deserializer, Error};
@@ -16,6 +17,10 @@ pub struct DurationText(pub Duration);
 /// A size in bytes written `64KiB`, `32MiB`, `1GiB` or a plain number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
+
+/// A share written `20%`, in percent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Percent(pub f64);
 
 /// A key for an upstream; prints as `[REDACTED]`.
 #[derive(Clone)]
@@ -70,10 +75,55 @@ impl Size {
     }
 }
 
+impl Percent {
+    fn parse(text: &str) -> Result<Self, String> {
+        let number = text.trim().strip_suffix('%').and_then(|number| number.trim_end().parse::<f64>().ok());
+        number.filter(|percent| (0.0..=100.0).contains(percent)).map(Self).ok_or_else(|| {
+            format!("invalid share `{text}`: expected a number from 0 to 100 and a percent sign, such as 20%")
+        })
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}%", self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for Percent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for Percent {
+    fn schema_name() -> Cow<'static, str> {
+        "Percent".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?\s*%|\$\{.*\})$", "examples": ["20%"]})
+    }
+}
+
 impl Secret {
     /// The key itself; only for the header that carries it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
+    }
+
+    /// As the value of a header that is not shown: blanks and line ends around it, which files and secret stores add,
+    /// are no part of it. `None`: it holds something that no header may.
+    pub fn header(&self, before: &str) -> Option<HeaderValue> {
+        let mut value = HeaderValue::from_str(&format!("{before}{}", self.expose().trim())).ok()?;
+        value.set_sensitive(true);
+        Some(value)
     }
 }
 

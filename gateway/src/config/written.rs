@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::{DurationText, Secret, Size};
+use super::units::{DurationText, Percent, Secret, Size};
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -22,8 +22,16 @@ pub struct Config {
     /// Named policies. None: `careful`, `balanced` and `frugal` with tolerances 0.02, 0.05 and 0.10.
     #[serde(default)]
     pub policies: BTreeMap<String, Policy>,
-    /// Name of the expert that is the large model: it takes what no other should, and is the baseline of savings.
-    pub fallback: String,
+    /// Name of the expert that is the large model: it takes what no other should, and is the baseline of savings. Or a
+    /// list of names: the first is that, the others stand in for it, in their order, while it fails.
+    pub fallback: Fallback,
+    /// When every fallback fails, the best expert that may answer does, reason `upstream_failure`; `false`: the client
+    /// gets an error. A policy may say otherwise. It never holds for a model that the client named.
+    #[serde(default = "yes")]
+    pub degrade: bool,
+    /// When a failed call is followed by another.
+    #[serde(default)]
+    pub retry: Retry,
     /// The models that can answer.
     pub experts: Vec<Expert>,
     /// Further names for the `model` of a request: alias → `auto`, `auto:<policy>`, an expert's name or model id.
@@ -41,6 +49,94 @@ pub struct Config {
     /// The decision log.
     #[serde(default)]
     pub log: Log,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The large model, and who stands in for it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Fallback {
+    /// One.
+    One(String),
+    /// Several: the first is the baseline.
+    Several(Vec<String>),
+}
+
+impl Fallback {
+    /// Their names, the baseline first.
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Several(names) => names,
+        }
+    }
+
+    /// The baseline; empty where none is named, which the checks refuse.
+    pub fn primary(&self) -> &str {
+        self.names().first().map(String::as_str).unwrap_or_default()
+    }
+}
+
+/// When a failed call is followed by another. What the client caused is never repeated at the same model.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct Retry {
+    /// Calls that follow a failed one, as a share of the requests of the last ten seconds; over it a failure is told.
+    /// Refusals that cost nothing (a wrong key, an unknown model) do not count.
+    pub budget: Percent,
+    /// So many a second are allowed however few requests there are.
+    pub min_per_second: u32,
+    /// A request that a server may have read and not answered.
+    pub after_sent: AfterSent,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { budget: Percent(20.0), min_per_second: 10, after_sent: AfterSent::Once }
+    }
+}
+
+/// What becomes of a request that a server may have read and not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterSent {
+    /// It is tried once more, elsewhere; the record has both costs, that of the lost one estimated.
+    Once,
+    /// It is not: the client gets an error.
+    Never,
+}
+
+/// Whether usage is asked for in streams whose client did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamUsage {
+    /// Until the server refuses `stream_options`; from then on not.
+    #[default]
+    Auto,
+    /// Always.
+    Ask,
+    /// Never: tokens of streams are estimated where the server does not send them by itself.
+    Off,
+}
+
+impl StreamUsage {
+    /// Whether to ask an endpoint, which has refused it or not.
+    pub fn asks(self, refused: bool) -> bool {
+        match self {
+            Self::Auto => !refused,
+            Self::Ask => true,
+            Self::Off => false,
+        }
+    }
+
+    /// Whether it may be left out.
+    pub fn may_stop(self) -> bool {
+        self == Self::Auto
+    }
 }
 
 /// Listeners and limits.
@@ -143,6 +239,8 @@ pub struct Policy {
     pub max_ood_score: Option<f64>,
     /// Governance tags every expert must have.
     pub require: Vec<String>,
+    /// Whether an expert answers when every fallback fails; default: as `degrade` at the top.
+    pub degrade: Option<bool>,
 }
 
 /// One model that can answer.
@@ -156,7 +254,7 @@ pub struct Expert {
     /// The upstream's protocol.
     #[serde(default)]
     pub provider: ProviderName,
-    /// Its address, up to and including `/v1`. Either this or `endpoints`.
+    /// Its address, up to and including `/v1`; a query goes behind each path. Either this or `endpoints`.
     #[serde(default)]
     pub base_url: Option<String>,
     /// Several addresses of the same model.
@@ -165,6 +263,12 @@ pub struct Expert {
     /// Its key; keep it in the environment.
     #[serde(default)]
     pub api_key: Option<Secret>,
+    /// Headers sent with every request to it; they go before those that the gateway sets.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Secret>,
+    /// Whether usage is asked for in streams whose client did not.
+    #[serde(default)]
+    pub stream_usage: StreamUsage,
     /// What it is meant for; told to people and in `/v1/models`, decides nothing.
     #[serde(default)]
     pub domains: Vec<String>,

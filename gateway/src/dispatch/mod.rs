@@ -1,40 +1,43 @@
-//! Walks a plan: per candidate lease, pick, send, probe; retry or move on, until an answer is committed or the
-//! plan ends.
+//! Walks a plan: per candidate lease, pick, send, probe; another endpoint or the next candidate, until an answer is
+//! committed or the plan ends.
 //!
-//! Endpoints that fail again and again are passed by ([`crate::expert::circuit`]); only where the last candidate has no
-//! other, it is asked all the same. Constraints are asked again before every attempt. What the client caused (a 4xx)
-//! passes through at once; what the operator caused (a wrong key, an unknown model) and what the upstream caused means
-//! the next candidate.
+//! What comes after a failure is decided in [`retry`], by who was at fault; a failed attempt that is followed by another
+//! takes from the retry budget. Endpoints that fail again and again are passed by ([`crate::expert::circuit`]); where
+//! nobody else is left, a fallback is asked all the same. Constraints are asked again before every attempt.
 
-mod miss;
+mod attempt;
+mod attempt_error;
+mod retry;
+mod retry_budget;
 mod through;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::api::Dialect;
 use crate::ask::Ask;
 use crate::body::Body;
 use crate::constraint::Constraints;
 use crate::error::Failure;
-use crate::expert::endpoint::Endpoint;
 use crate::expert::pick::pick;
 use crate::expert::{Expert, Lease};
-use crate::probe::{Expected, Probed, probe};
-use crate::record::{self, Attempt, Outcome, Reason, Record};
-use crate::relay::{Attempted, Clocks, Held, Parts, Relay, Watched};
-use crate::settle::{self, Bill};
+use crate::record::{Reason, Record};
+use crate::settle::Bill;
 use crate::state::State;
-use crate::tail::Tail;
-use crate::usage::Usage;
-use crate::watch::{Edits, Watch, model_in_json};
-use miss::Miss;
+use attempt::{Attempt, Manner};
+use attempt_error::AttemptError;
+use retry::{Fault, Left, Next};
+
+pub use retry_budget::RetryBudget;
 
 /// Endpoints of one expert that a request may try.
 const ENDPOINTS_PER_EXPERT: usize = 2;
+/// Before another endpoint of an expert that is not well: somewhere below this, doubled with each.
+const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// One request on its way to a model.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub struct Errand<'a> {
     pub reason: Reason,
     /// What every candidate must fulfil.
     pub constraints: &'a Constraints,
+    /// How long an answer of a model of usual verbosity is likely to be, tokens.
+    pub expected_output: f32,
     /// When the client's patience ends.
     pub deadline: Option<Instant>,
 }
@@ -74,272 +79,200 @@ pub struct Answer {
     pub bill: Option<Bill>,
 }
 
-enum Tried {
-    Answered(Box<Answer>),
-    Missed(Miss),
-}
-
 /// Sends the errand along its plan.
 pub async fn dispatch(
     state: &Arc<State>,
     record: &Arc<Record>,
     errand: &Errand<'_>,
 ) -> Result<Answer, Failure> {
-    let mut reason = errand.reason;
-    let mut last: Option<Failure> = None;
-    let mut from: Option<usize> = None;
-    let may = |index: &&usize| errand.constraints.check(&record.snapshot.experts[**index]).is_ok();
-    let last_resort = errand.order.iter().rfind(may).copied();
-    for &index in errand.order.iter().filter(may) {
-        let expert = &record.snapshot.experts[index];
-        if let Some(from) = from {
-            let names = [&*record.snapshot.experts[from].name, &*expert.name, reason.as_str()];
-            state.meter.fallbacks.with_label_values(&names).inc();
-        }
-        let Some(lease) = expert.lease() else {
-            reason = Reason::Capacity;
-            from = Some(index);
-            last.get_or_insert(Failure::NoHealthyUpstream);
-            continue;
-        };
-        match try_expert(state, record, errand, expert, lease, reason, last_resort == Some(index)).await {
-            Ok(answer) => return Ok(answer),
-            Err(failure) => {
-                reason = Reason::UpstreamFailure;
-                from = Some(index);
-                last = Some(failure);
-            }
-        }
-        if errand.deadline.is_some_and(|d| Instant::now() >= d) {
-            break;
-        }
+    let mut walk = Walk::new(state, record, errand);
+    record.snapshot.retry_budget.deposit();
+    let answer = walk.all().await;
+    if answer.is_err() {
+        record.facts().reason = Some(walk.reason);
     }
-    record.facts().reason = Some(reason);
-    Err(last.unwrap_or(Failure::NoHealthyUpstream))
+    answer
 }
 
-async fn try_expert(
-    state: &Arc<State>,
-    record: &Arc<Record>,
-    errand: &Errand<'_>,
-    expert: &Expert,
-    lease: Lease,
+/// Why a candidate did not answer.
+enum Passed {
+    /// Its circuits are open, or it is at its capacity: nothing was sent.
+    By,
+    /// It failed; nothing more may be tried.
+    Stop(Failure),
+    /// It failed; the next may do better.
+    On,
+}
+
+/// A request on its way along its candidates.
+struct Walk<'w> {
+    state: &'w Arc<State>,
+    record: &'w Arc<Record>,
+    errand: &'w Errand<'w>,
+    /// Why the candidate at hand is asked.
     reason: Reason,
-    last_resort: bool,
-) -> Result<Answer, Failure> {
-    let mut tried = Vec::new();
-    let mut lease = Some(lease);
-    loop {
-        let Some((at, endpoint)) = pick(&expert.endpoints, &tried, last_resort, &mut |n| fastrand::u32(..n))
-        else {
-            return Err(Failure::NoHealthyUpstream);
-        };
-        let Some(place) = lease.take().or_else(|| expert.lease()) else {
-            return Err(Failure::NoHealthyUpstream);
-        };
-        let attempt = begin(record, expert, endpoint);
-        let pass = endpoint.circuit.enter();
-        let clock = Clock { record, attempt };
-        let tried_one = attempt_one(state, record, errand, expert, endpoint, place, attempt).await;
-        drop(clock);
-        let miss = match tried_one {
-            Tried::Answered(mut answer) => {
-                endpoint.circuit.succeeded();
-                answer.reason = reason;
-                return Ok(*answer);
+    /// The candidate before it.
+    from: Option<usize>,
+    /// What is told if nobody does better.
+    last: Option<Failure>,
+    /// The shortest time after which someone who was passed by may be asked.
+    soonest: Option<Duration>,
+    /// A request that may have been read was repeated.
+    repeated: bool,
+}
+
+impl<'w> Walk<'w> {
+    fn new(state: &'w Arc<State>, record: &'w Arc<Record>, errand: &'w Errand<'w>) -> Self {
+        Self {
+            state,
+            record,
+            errand,
+            reason: errand.reason,
+            from: None,
+            last: None,
+            soonest: None,
+            repeated: false,
+        }
+    }
+
+    async fn all(&mut self) -> Result<Answer, Failure> {
+        let snapshot = &self.record.snapshot;
+        let mut passed_by = None;
+        for &index in self.errand.order {
+            let expert = &snapshot.experts[index];
+            if self.errand.constraints.check(expert).is_err() {
+                continue;
             }
-            Tried::Missed(miss) => miss,
+            match self.candidate(expert, false).await {
+                Ok(answer) => return Ok(answer),
+                Err(Passed::Stop(failure)) => return Err(failure),
+                Err(Passed::On) => {}
+                // of those that were passed by, a fallback goes before others
+                Err(Passed::By) if passed_by.is_some_and(|by| snapshot.is_fallback(by)) => {}
+                Err(Passed::By) => passed_by = Some(index),
+            }
+            if self.is_out_of_time() {
+                break;
+            }
+        }
+        if let Some(index) = passed_by.filter(|_| !self.is_out_of_time()) {
+            match self.candidate(&snapshot.experts[index], true).await {
+                Ok(answer) => return Ok(answer),
+                Err(Passed::Stop(failure)) => return Err(failure),
+                Err(_) => {}
+            }
+        }
+        Err(self.last.take().unwrap_or(Failure::NoHealthyUpstream(self.soonest)))
+    }
+
+    /// Asks one expert. `insist`: nobody else is left, so an open circuit is no reason not to.
+    async fn candidate(&mut self, expert: &Expert, insist: bool) -> Result<Answer, Passed> {
+        let snapshot = &self.record.snapshot;
+        if let Some(from) = self.from.filter(|from| *from != expert.index) {
+            let names = [&*snapshot.experts[from].name, &*expert.name, self.reason.as_str()];
+            self.state.meter.fallbacks.with_label_values(&names).inc();
+        }
+        self.from = Some(expert.index);
+        let Some(lease) = expert.lease() else {
+            self.reason = Reason::Capacity;
+            self.soonest.get_or_insert(Duration::from_secs(1));
+            return Err(Passed::By);
         };
-        let out_of_time = errand.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if !out_of_time {
-            // the client's own limit says nothing of the endpoint
-            endpoint.circuit.failed(miss.after());
+        let answer = self.endpoints(expert, lease, insist).await;
+        if answer.is_err() {
+            self.reason = Reason::UpstreamFailure;
         }
-        drop(pass);
-        note(record, attempt, miss.outcome, miss.status);
-        tracing::warn!(
-            request_id = record.request_id(), expert = %expert.name, endpoint = %endpoint.authority, outcome = miss.outcome,
-            detail = miss.failure.message(), "an attempt failed"
-        );
-        tried.push(at);
-        let another = miss.elsewhere && tried.len() < ENDPOINTS_PER_EXPERT.min(expert.endpoints.len());
-        if !another || out_of_time {
-            return Err(miss.failure);
-        }
+        answer
     }
-}
 
-fn begin(record: &Record, expert: &Expert, endpoint: &Arc<Endpoint>) -> Attempted {
-    let mut facts = record.facts();
-    facts.attempts.push(Attempt {
-        expert: Arc::clone(&expert.name),
-        endpoint: Arc::clone(endpoint),
-        outcome: "cancelled",
-        status: None,
-        millis: 0.0,
-    });
-    Attempted { index: facts.attempts.len() - 1, started: Instant::now() }
-}
-
-/// Writes down how long an attempt took until its answer or failure, or until the client left.
-struct Clock<'r> {
-    record: &'r Record,
-    attempt: Attempted,
-}
-
-impl Drop for Clock<'_> {
-    fn drop(&mut self) {
-        let took = self.attempt.started.elapsed();
-        let mut facts = self.record.facts();
-        facts.upstream += took;
-        if let Some(entry) = facts.attempts.get_mut(self.attempt.index)
-            && entry.millis == 0.0
-        {
-            entry.millis = record::millis(took);
+    async fn endpoints(&mut self, expert: &Expert, lease: Lease, insist: bool) -> Result<Answer, Passed> {
+        let mut tried = Vec::new();
+        let mut lease = Some(lease);
+        let mut manner = Manner::default();
+        loop {
+            let picked = pick(&expert.endpoints, &tried, insist, &mut |most| fastrand::u64(..most));
+            let Some((at, endpoint, permit)) = picked else {
+                self.note_wait(expert);
+                return Err(if tried.is_empty() { Passed::By } else { Passed::On });
+            };
+            let Some(place) = lease.take().or_else(|| expert.lease()) else { return Err(Passed::On) };
+            let attempt = Attempt::begin(self.state, self.record, self.errand, expert, endpoint, manner);
+            let error = match attempt.run(place, permit).await {
+                Ok(mut answer) => {
+                    answer.reason = self.reason;
+                    return Ok(*answer);
+                }
+                Err(error) => error,
+            };
+            tried.push(at);
+            let untried = tried.len() < ENDPOINTS_PER_EXPERT.min(expert.endpoints.len());
+            let next = self.after(expert, &error, untried);
+            manner.omit_usage |= next == Next::WithoutField;
+            manner.fresh = next == Next::FreshConnection;
+            match next {
+                Next::WithoutField | Next::FreshConnection => {
+                    tried.pop();
+                }
+                Next::OtherEndpoint => self.back_off(error.fault, tried.len()).await,
+                Next::NextCandidate => {
+                    self.last = Some(error.failure);
+                    return Err(Passed::On);
+                }
+                Next::Stop => return self.told(expert, error),
+            }
+            self.last = Some(error.failure);
         }
     }
-}
 
-fn note(record: &Record, attempt: Attempted, outcome: &'static str, status: Option<u16>) {
-    if let Some(entry) = record.facts().attempts.get_mut(attempt.index) {
-        entry.outcome = outcome;
-        entry.status = status;
-        entry.millis = record::millis(attempt.started.elapsed());
+    /// What is tried after this failure, if the budget has room for it.
+    fn after(&mut self, expert: &Expert, error: &AttemptError, endpoints: bool) -> Next {
+        let snapshot = &self.record.snapshot;
+        let left = Left {
+            endpoints,
+            last_word: self.errand.constraints.named == Some(expert.index)
+                || snapshot.is_fallback(expert.index)
+                || self.errand.order.last() == Some(&expert.index),
+            may_omit: expert.stream_usage.may_stop(),
+            after_sent: snapshot.config.retry.after_sent,
+            repeated: self.repeated,
+        };
+        let next = retry::next(error.fault, left);
+        self.repeated |= matches!(error.fault, Fault::Lost | Fault::Stale);
+        let is_load = error.fault.is_the_endpoints() && next != Next::Stop;
+        let spent = is_load && !snapshot.retry_budget.withdraw();
+        if spent || self.is_out_of_time() { Next::Stop } else { next }
     }
-}
 
-async fn attempt_one(
-    state: &Arc<State>,
-    record: &Arc<Record>,
-    errand: &Errand<'_>,
-    expert: &Expert,
-    endpoint: &Arc<Endpoint>,
-    lease: Lease,
-    attempt: Attempted,
-) -> Tried {
-    let held = Held { lease, busy: endpoint.busy() };
-    let total_at = attempt.started + expert.timeouts.total;
-    let total_at = errand.deadline.map_or(total_at, |d| d.min(total_at));
-    let traced = record.trace.as_ref().map(|trace| trace.attempt(errand.dialect, expert, endpoint));
-    let make = || through::request(errand, expert, endpoint, traced.as_ref());
-    let answered = match state.connector.send(endpoint, make, &expert.timeouts, total_at).await {
-        Ok(answered) => answered,
-        Err(no_head) => return Tried::Missed(miss::no_head(expert, no_head)),
-    };
-    if answered.repeated {
-        state.meter.stale_connections.with_label_values(&[&*expert.name]).inc();
+    /// The end: the refusal that the client caused as it came, else the failure.
+    fn told(&mut self, expert: &Expert, error: AttemptError) -> Result<Answer, Passed> {
+        match error.refusal {
+            Some(refusal) => {
+                let (head, body) = *refusal;
+                Ok(attempt::refused(self.record, expert, &head, body, self.reason))
+            }
+            None => Err(Passed::Stop(error.failure)),
+        }
     }
-    let status = answered.head.status;
-    let expected = Expected {
-        dialect: errand.dialect,
-        stream: streams(errand).then(|| watcher(record, errand, expert)),
-        deadline: (Instant::now() + expert.timeouts.first_token).min(total_at),
-    };
-    let begun = status.is_success().then(|| Begun { record, expert, prompt: errand.ask.tokens_estimated });
-    let probed = match probe(answered, expert.provider, expected).await {
-        Ok(probed) => probed,
-        Err(bad) => return Tried::Missed(miss::bad(expert, status, bad)),
-    };
-    // from here on its relay, or its bill, writes down what it used
-    std::mem::forget(begun);
-    commit(record, errand, expert, held, attempt, total_at, probed)
-}
 
-/// An answer that has begun with a good status is paid for, whether or not it is used: thrown away, or left by the
-/// client before the commit, it is written down.
-struct Begun<'r> {
-    record: &'r Record,
-    expert: &'r Expert,
-    prompt: u64,
-}
+    /// The same model elsewhere is likely to be as busy: a moment, different for each request.
+    async fn back_off(&self, fault: Fault, tried: usize) {
+        if matches!(fault, Fault::Busy | Fault::Broken) {
+            let most = BACK_OFF * 2_u32.saturating_pow(tried.saturating_sub(1) as u32);
+            sleep(most.mul_f64(fastrand::f64())).await;
+        }
+    }
 
-impl Drop for Begun<'_> {
-    fn drop(&mut self) {
-        let paid = Usage::estimate(self.prompt, 0, 0);
-        self.record.facts().retried.push((self.expert.index, paid));
+    /// When an endpoint of this expert may be asked again.
+    fn note_wait(&mut self, expert: &Expert) {
+        let waits = expert.endpoints.iter().filter_map(|endpoint| endpoint.circuit.remaining());
+        self.soonest = waits.chain(self.soonest).min();
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        self.errand.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 }
 
 fn streams(errand: &Errand<'_>) -> bool {
     errand.ask.stream && errand.dialect != Dialect::Embeddings
-}
-
-fn watcher(record: &Record, errand: &Errand<'_>, expert: &Expert) -> Watch {
-    let edits = Edits {
-        strip_usage: !errand.ask.wants_usage,
-        model: record.snapshot.renames().then(|| errand.ask.model.clone().into_owned()),
-    };
-    Watch::new(expert.provider, errand.ask.choices, edits)
-}
-
-fn commit(
-    record: &Arc<Record>,
-    errand: &Errand<'_>,
-    expert: &Expert,
-    held: Held,
-    attempt: Attempted,
-    total_at: Instant,
-    probed: Probed,
-) -> Tried {
-    let keep_alive = record.snapshot.config.server.keep_alive.0;
-    let clocks = |stream: bool| Clocks::new(expert.timeouts.idle, total_at, stream.then_some(keep_alive));
-    let prompt_tokens = errand.ask.tokens_estimated;
-    let (head, body, bill) = match probed {
-        Probed::Refused { head, body } => match miss::refusal(expert, head, body) {
-            Ok((head, body)) => {
-                record.facts().outcome = Some(Outcome::ClientError);
-                note(record, attempt, "client_error", Some(head.status.as_u16()));
-                (head, Body::full(body), None)
-            }
-            Err(miss) => return Tried::Missed(miss),
-        },
-        Probed::Whole { head, body, usage, text_bytes } => {
-            note(record, attempt, "ok", Some(head.status.as_u16()));
-            let estimated = usage.is_none();
-            let usage = usage.unwrap_or_else(|| Usage::estimate(prompt_tokens, text_bytes as u64, 0));
-            record.facts().usage = Some((usage, estimated));
-            let bill = settle::bill(&record.snapshot, expert.index, &usage, &record.facts().retried);
-            (head, Body::full(renamed(record, errand, body)), Some(bill))
-        }
-        Probed::Stream { head, upstream, queue, watch } => {
-            let parts = Parts {
-                upstream,
-                queue,
-                watched: Watched::Events(watch),
-                clocks: clocks(true),
-                held,
-                prompt_tokens,
-            };
-            (head, Body::relay(Relay::new(parts, Arc::clone(record), attempt)), None)
-        }
-        Probed::Large { head, upstream, queue } => {
-            let parts = Parts {
-                upstream: Some(upstream),
-                queue,
-                watched: Watched::Large(Tail::new(expert.provider, errand.dialect)),
-                clocks: clocks(false),
-                held,
-                prompt_tokens,
-            };
-            (head, Body::relay(Relay::new(parts, Arc::clone(record), attempt)), None)
-        }
-    };
-    if let Some(entry) = record.facts().attempts.get_mut(attempt.index) {
-        entry.status = Some(head.status.as_u16());
-    }
-    let headers = through::passed_down(&head.headers);
-    let answer =
-        Answer { status: head.status, headers, body, expert: expert.index, reason: Reason::Routed, bill };
-    Tried::Answered(Box::new(answer))
-}
-
-/// The answer with the client's model name, where the operator wants that.
-fn renamed(record: &Record, errand: &Errand<'_>, body: Bytes) -> Bytes {
-    if !record.snapshot.renames() {
-        return body;
-    }
-    let Some(at) = model_in_json(&body) else { return body };
-    let mut bytes = body.to_vec();
-    bytes.splice(at, serde_json::to_vec(&errand.ask.model).unwrap_or_default());
-    Bytes::from(bytes)
 }

@@ -6,19 +6,19 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use http_body_util::Full;
 
 use super::{Errand, streams};
-use crate::api::Dialect;
 use crate::expert::Expert;
 use crate::expert::endpoint::Endpoint;
 use crate::layer::request_id::X_REQUEST_ID;
 
-/// The request for an upstream; `traced`: the trace context of the attempt, where it has a span.
+/// The request for an upstream. `usage`: ask for that of the stream; `traced`: the trace context of the attempt, where
+/// it has a span.
 pub(super) fn request(
     errand: &Errand<'_>,
     expert: &Expert,
     endpoint: &Endpoint,
+    usage: bool,
     traced: Option<&HeaderMap>,
 ) -> Request<Full<Bytes>> {
-    let usage = errand.dialect != Dialect::Embeddings;
     let mut request = Request::new(Full::new(errand.ask.rewrite(errand.body, &expert.model, usage)));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = endpoint.paths[errand.dialect.index()].clone();
@@ -41,6 +41,9 @@ pub(super) fn request(
     }
     if let Some(id) = errand.headers.get(X_REQUEST_ID).filter(|id| is_uuid(id.as_bytes())) {
         headers.insert(X_REQUEST_ID, id.clone());
+    }
+    for (name, value) in &expert.headers {
+        headers.insert(name.clone(), value.clone());
     }
     request
 }

@@ -1,6 +1,6 @@
 //! One address of an expert: parsed once, with its idle connections and its load.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderValue, Uri};
@@ -24,7 +24,7 @@ pub struct Endpoint {
     pub tls: bool,
     /// The `host` header.
     pub host_header: HeaderValue,
-    /// Paths by dialect: `/v1/chat/completions` and so on.
+    /// Paths by dialect, with the query of its address: `/v1/chat/completions` and so on.
     pub paths: [Uri; 3],
     /// Share of the traffic, relative to the others.
     pub weight: u32,
@@ -35,7 +35,9 @@ pub struct Endpoint {
     /// Its idle connections.
     pub pool: Pool,
     /// Whether it is worth asking.
-    pub circuit: Circuit,
+    pub circuit: Arc<Circuit>,
+    /// It has refused `stream_options`, which the gateway adds to ask for usage.
+    pub refuses_stream_options: AtomicBool,
 }
 
 impl Endpoint {
@@ -45,7 +47,8 @@ impl Endpoint {
         let tls = uri.scheme_str()? == "https";
         let authority = uri.authority()?;
         let prefix = uri.path().trim_end_matches('/');
-        let path = |dialect| format!("{prefix}{}", provider.path(dialect)).parse().ok();
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let path = |dialect| format!("{prefix}{}{query}", provider.path(dialect)).parse().ok();
         let default_port = if tls { 443 } else { 80 };
         Some(Self {
             authority: authority.as_str().into(),
@@ -58,7 +61,8 @@ impl Endpoint {
             load: Arc::new(AtomicU32::new(0)),
             answered: OnceLock::new(),
             pool: Pool::default(),
-            circuit: Circuit::default(),
+            circuit: Arc::default(),
+            refuses_stream_options: AtomicBool::new(false),
         })
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use crate::config::written::StreamUsage;
 use crate::constraint::Capabilities;
 use crate::price::Price;
 use crate::provider::Provider;
@@ -33,6 +34,10 @@ pub struct Expert {
     pub provider: &'static dyn Provider,
     /// The header with its key, marked sensitive.
     pub authorization: Option<(HeaderName, HeaderValue)>,
+    /// Further headers of every request to it.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whether usage is asked for in streams.
+    pub stream_usage: StreamUsage,
     /// What it is meant for.
     pub domains: Vec<String>,
     /// Chance of a good answer per label of the router model, as configured.

@@ -16,7 +16,7 @@ use prometheus::{
 };
 
 use crate::api::Dialect;
-use crate::record::{Attempt, Decision, Outcome, Reason};
+use crate::record::{Attempt, AttemptOutcome, Decision, Outcome, Reason};
 
 pub use figures::{Buckets, Decided, ExpertFigures};
 
@@ -356,9 +356,10 @@ impl Meter {
     /// Counts a call that has ended.
     pub fn attempted(&self, attempt: &Attempt) {
         let Attempt { expert, endpoint, outcome, .. } = attempt;
-        let find = || self.upstream_attempts.with_label_values(&[&**expert, &*endpoint.authority, *outcome]);
+        let labels = [&**expert, &*endpoint.authority, outcome.as_str()];
+        let find = || self.upstream_attempts.with_label_values(&labels);
         match *outcome {
-            "ok" => endpoint.answered.get_or_init(find).inc(),
+            AttemptOutcome::Ok => endpoint.answered.get_or_init(find).inc(),
             _ => find().inc(),
         }
     }

@@ -148,6 +148,8 @@ pub struct Named {
     pub policy: Box<dyn Policy>,
     /// Tags every expert must have under it.
     pub require: Vec<String>,
+    /// Whether an expert answers when every fallback fails; `None`: as the configuration says for all.
+    pub degrade: Option<bool>,
     measured: OnceLock<Option<Measured>>,
 }
 
@@ -181,7 +183,8 @@ pub fn build(
             }
             None => Box::new(Tolerance { tolerance: written.tolerance.unwrap_or_default() as f32, gate }),
         };
-        Ok(Named { name, policy, require: written.require, measured: OnceLock::new() })
+        let written::Policy { require, degrade, .. } = written;
+        Ok(Named { name, policy, require, degrade, measured: OnceLock::new() })
     };
     all.into_iter().map(named).collect()
 }

@@ -3,12 +3,16 @@
 //! To add one: a file with `impl Provider`, a variant in the configuration, one line in [`of`].
 
 mod openai;
+mod refusal;
 
 use http::{HeaderValue, header::HeaderName};
 
 use crate::api::Dialect;
+use crate::config::Secret;
 use crate::config::written::ProviderName;
 use crate::usage::Usage;
+
+pub use refusal::{Refusal, is_out_of_credit};
 
 /// What one event of a stream says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,8 +51,8 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// The path below the endpoint's prefix, with its leading slash.
     fn path(&self, dialect: Dialect) -> &'static str;
 
-    /// The header that carries a key; its value is marked sensitive.
-    fn authorization(&self, key: &str) -> Option<(HeaderName, HeaderValue)>;
+    /// The header that carries a key. `None`: the key holds what no header may, which the checks refuse.
+    fn authorization(&self, key: &Secret) -> Option<(HeaderName, HeaderValue)>;
 
     /// Looks at an event's data. `thorough`: everything; otherwise just enough to relay and count, by scanning.
     fn event(&self, data: &[u8], thorough: bool) -> EventFacts;
@@ -59,8 +63,8 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// Tokens reported near the end of an answer that was too large to hold, of which this is the end.
     fn usage_in_tail(&self, tail: &[u8]) -> Option<Usage>;
 
-    /// Whether an error of status 404 or 400 means that the model is not there: the operator's fault.
-    fn is_unknown_model(&self, body: &[u8]) -> bool;
+    /// Who is at fault for a 4xx. `added`: the gateway put `stream_options` into the request.
+    fn refusal(&self, status: u16, body: &[u8], added: bool) -> Refusal;
 }
 
 /// The codec of a configured provider.

@@ -14,8 +14,9 @@ use serde::Deserialize;
 use serde::de::{self, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{AnswerFacts, EventFacts, Provider};
+use super::{AnswerFacts, EventFacts, Provider, Refusal};
 use crate::api::Dialect;
+use crate::config::Secret;
 use crate::json::pick;
 use crate::usage::{Usage, reported};
 
@@ -36,10 +37,8 @@ impl Provider for OpenAi {
         }
     }
 
-    fn authorization(&self, key: &str) -> Option<(HeaderName, HeaderValue)> {
-        let mut value = HeaderValue::from_str(&format!("Bearer {key}")).ok()?;
-        value.set_sensitive(true);
-        Some((AUTHORIZATION, value))
+    fn authorization(&self, key: &Secret) -> Option<(HeaderName, HeaderValue)> {
+        Some((AUTHORIZATION, key.header("Bearer ")?))
     }
 
     fn event(&self, data: &[u8], thorough: bool) -> EventFacts {
@@ -83,17 +82,8 @@ impl Provider for OpenAi {
         reported(object.get())
     }
 
-    fn is_unknown_model(&self, body: &[u8]) -> bool {
-        let error =
-            pick(body, ["error"]).and_then(|[error]| pick(error?.get().as_bytes(), ["code", "message"]));
-        let Some([code, message]) = error else { return false };
-        let message: Option<Cow<'_, str>> = message.and_then(|m| serde_json::from_str(m.get()).ok());
-        let says = |m: &str| {
-            m.contains("model")
-                && (m.contains("not exist") || m.contains("not found") || m.contains("not supported"))
-        };
-        code.is_some_and(|c| c.get() == r#""model_not_found""#)
-            || message.is_some_and(|m| says(&m.to_lowercase()))
+    fn refusal(&self, status: u16, body: &[u8], added: bool) -> Refusal {
+        Refusal::read(status, body, added)
     }
 }
 
@@ -285,18 +275,5 @@ mod tests {
         let silent = r#"{"choices":[{"message":{"content":"abcd"}}]}"#;
         let counted = AnswerFacts::Good { usage: None, text_bytes: 4 };
         assert_eq!(OpenAi.answer(Dialect::Chat, silent.as_bytes()), counted);
-    }
-
-    #[test]
-    fn an_unknown_model_is_told_from_other_faults() {
-        assert!(OpenAi.is_unknown_model(
-            br#"{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}"#
-        ));
-        assert!(OpenAi.is_unknown_model(br#"{"error":{"message":"model 'x' not found"}}"#));
-        assert!(
-            !OpenAi.is_unknown_model(
-                br#"{"error":{"message":"max_tokens is too large","code":"invalid_value"}}"#
-            )
-        );
     }
 }

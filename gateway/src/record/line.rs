@@ -128,7 +128,7 @@ impl Line<'_> {
     fn attempt(&mut self, attempt: &Attempt) -> &mut Self {
         self.raw("{\"expert\":").text(&attempt.expert);
         self.raw(",\"endpoint\":").text(&attempt.endpoint.authority);
-        self.raw(",\"outcome\":").text(attempt.outcome);
+        self.raw(",\"outcome\":").text(attempt.outcome.as_str());
         self.raw(",\"status\":").option(attempt.status, |line, status| line.whole(status.into()));
         self.raw(",\"millis\":").millis(attempt.millis);
         self.raw("}")

@@ -1,6 +1,7 @@
 //! The facts of one request, each set once by the place that learns it, and the decision record that is written
 //! from them when the request is over.
 
+mod attempt;
 mod decision;
 mod id;
 mod line;
@@ -13,12 +14,12 @@ use http::HeaderValue;
 use serde::Serialize;
 
 use crate::api::Dialect;
-use crate::expert::endpoint::Endpoint;
 use crate::price::MicroUsd;
 use crate::snapshot::Snapshot;
 use crate::traces::Trace;
 use crate::usage::Usage;
 
+pub use attempt::{Attempt, AttemptOutcome};
 pub use decision::{Attributed, Decision, Features, Stand};
 pub use id::Id;
 pub use line::Fragments;
@@ -126,22 +127,6 @@ impl Outcome {
             Self::Rejected => "rejected",
         }
     }
-}
-
-/// One call to one endpoint.
-#[derive(Debug, Clone, Serialize)]
-pub struct Attempt {
-    /// Name of the expert.
-    pub expert: Arc<str>,
-    /// Where.
-    #[serde(serialize_with = "authority")]
-    pub endpoint: Arc<Endpoint>,
-    /// `ok`, or how it failed.
-    pub outcome: &'static str,
-    /// The upstream's status, where it came to one.
-    pub status: Option<u16>,
-    /// How long it took, to the microsecond.
-    pub millis: f64,
 }
 
 /// Everything known of a request so far.
@@ -282,10 +267,6 @@ pub struct Finished {
     pub first_token_millis: Option<f64>,
     /// Until the last.
     pub total_millis: f64,
-}
-
-fn authority<S: serde::Serializer>(endpoint: &Arc<Endpoint>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&endpoint.authority)
 }
 
 fn header_text<S: serde::Serializer>(value: &HeaderValue, serializer: S) -> Result<S::Ok, S::Error> {

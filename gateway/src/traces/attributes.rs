@@ -10,7 +10,7 @@ use opentelemetry::KeyValue;
 use crate::api::Dialect;
 use crate::expert::Expert;
 use crate::expert::endpoint::Endpoint;
-use crate::record::{Attempt, Decision, Finished};
+use crate::record::{Attempt, AttemptOutcome, Decision, Finished};
 use crate::usage::Usage;
 
 /// Of a request, when it comes.
@@ -51,19 +51,19 @@ pub(super) fn operation(dialect: Dialect) -> &'static str {
 
 /// Of an attempt, when it is over.
 pub(super) fn of_ended_attempt(attempt: &Attempt) -> Vec<KeyValue> {
-    let mut all = vec![KeyValue::new("mixgate.attempt.outcome", attempt.outcome)];
+    let mut all = vec![KeyValue::new("mixgate.attempt.outcome", attempt.outcome.as_str())];
     if let Some(status) = attempt.status {
         all.push(KeyValue::new("http.response.status_code", i64::from(status)));
     }
     if failed(attempt) {
-        all.push(KeyValue::new("error.type", attempt.outcome));
+        all.push(KeyValue::new("error.type", attempt.outcome.as_str()));
     }
     all
 }
 
 /// A client that leaves is nobody's error.
 pub(super) fn failed(attempt: &Attempt) -> bool {
-    !matches!(attempt.outcome, "ok" | "cancelled")
+    !matches!(attempt.outcome, AttemptOutcome::Ok | AttemptOutcome::Cancelled)
 }
 
 /// Tokens, on the attempt that answered.

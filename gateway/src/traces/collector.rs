@@ -18,7 +18,7 @@ use crate::config::written::ProviderName;
 use crate::expert::Timeouts;
 use crate::expert::endpoint::Endpoint;
 use crate::provider;
-use crate::upstream::{Coming, Connector, NoHead};
+use crate::upstream::{Coming, Connector, NoHead, Reuse, Terms};
 
 /// A collector that takes longer loses the batch: OpenTelemetry's own default.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,9 +38,14 @@ pub(super) struct Collector {
 
 impl Collector {
     /// Sends on the runtime that calls this.
-    pub(super) fn here() -> Self {
-        let connector = Connector::with_system_roots();
-        Self { handle: Handle::current(), connector, endpoint: OnceLock::new(), trouble: Mutex::default() }
+    pub(super) fn here() -> Result<Self, String> {
+        let connector = Connector::with_system_roots()?;
+        Ok(Self {
+            handle: Handle::current(),
+            connector,
+            endpoint: OnceLock::new(),
+            trouble: Mutex::default(),
+        })
     }
 
     /// The SDK says that a batch was lost, but not why.
@@ -103,7 +108,13 @@ async fn send(
         total: PATIENCE,
     };
     let until = Instant::now() + PATIENCE;
-    let answered = connector.send(endpoint, make, &limits, until).await.map_err(in_words)?;
+    let terms = Terms::new(&limits, until);
+    let answered = match connector.send(endpoint, make, &terms).await {
+        // a batch that comes twice does no harm
+        Err(NoHead::Stale) => connector.send(endpoint, make, &Terms { reuse: Reuse::Never, ..terms }).await,
+        answered => answered,
+    };
+    let answered = answered.map_err(in_words)?;
     let body = tokio::time::timeout_at(until, whole(answered.body)).await??;
     Ok(Response::from_parts(answered.head, body))
 }
@@ -125,5 +136,6 @@ fn in_words(no_head: NoHead) -> HttpError {
         NoHead::ConnectTimeout => "no connection in time".into(),
         NoHead::Broken(error) => format!("the connection broke: {error}").into(),
         NoHead::HeadersTimeout => "no answer in time".into(),
+        NoHead::Stale => "an idle connection broke as soon as it was used".into(),
     }
 }

@@ -54,7 +54,7 @@ impl Tracer {
     /// In words, where the address is none; what else the variables ask for and the SDK cannot do is in its log.
     pub fn from_environment() -> Result<Option<Self>, String> {
         let Some(variable) = super::wanted() else { return Ok(None) };
-        let exporter = SpanExporter::builder().with_http().with_http_client(Collector::here()).build();
+        let exporter = SpanExporter::builder().with_http().with_http_client(Collector::here()?).build();
         let exporter = exporter.map_err(|error| format!("traces, which {variable} asks for: {error}"))?;
         let provider =
             SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build();
@@ -146,7 +146,7 @@ impl Trace {
 }
 
 fn status_of(attempt: &Attempt) -> Status {
-    if attributes::failed(attempt) { Status::error(attempt.outcome) } else { Status::Unset }
+    if attributes::failed(attempt) { Status::error(attempt.outcome.as_str()) } else { Status::Unset }
 }
 
 fn after(start: SystemTime, millis: f64) -> SystemTime {

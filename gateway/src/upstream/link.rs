@@ -10,6 +10,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -31,6 +32,8 @@ pub(super) struct Link {
     sender: SendRequest<Full<Bytes>>,
     /// `None` once it has ended.
     work: Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
+    /// When it was opened.
+    pub(super) since: Instant,
 }
 
 impl Link {
@@ -41,7 +44,7 @@ impl Link {
     {
         let mut builder = http1::Builder::new();
         let (sender, connection) = builder.max_buf_size(MAX_READ).handshake(TokioIo::new(stream)).await?;
-        Ok(Self { sender, work: Some(Box::pin(connection)) })
+        Ok(Self { sender, work: Some(Box::pin(connection)), since: Instant::now() })
     }
 
     /// Sends a request and waits for the head of its answer.

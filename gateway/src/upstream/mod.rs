@@ -2,21 +2,23 @@
 //!
 //! HTTP/1.1 over TCP or TLS, an own pool of idle connections per endpoint. hyper-util's client would do, but
 //! three promises need to know what it hides: whether a connection was reused (a stale one is repeated once, and
-//! counted), when exactly a step timed out, and that a dropped body closes its connection at once. No upstream
+//! both are counted), when exactly a step timed out, and that a dropped body closes its connection at once. No upstream
 //! host ever comes from a request, and redirects are not followed.
 
 mod link;
 mod pool;
+mod roots;
+mod tcp;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, response};
 use http_body_util::Full;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
 use tokio::time::{Instant as Deadline, timeout_at};
 use tokio_rustls::TlsConnector;
 
@@ -27,7 +29,8 @@ use link::Link;
 pub use link::Coming;
 pub use pool::Pool;
 
-/// A reused connection that ends this soon had died before: who ends it later has begun to work on the request.
+/// A reused connection that ends this soon was most likely closed by the server just before: who ends it later has begun
+/// to work on the request.
 const SOON: Duration = Duration::from_secs(1);
 
 /// An answer whose head has come.
@@ -37,8 +40,43 @@ pub struct Answered {
     pub head: response::Parts,
     /// The rest.
     pub body: Coming,
-    /// A pooled connection had died; this is the second try.
-    pub repeated: bool,
+}
+
+/// Whether an idle connection may carry a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    /// One that lies in the pool.
+    Idle,
+    /// None: it must be a fresh one.
+    Never,
+}
+
+/// How a request is sent.
+#[derive(Debug)]
+pub struct Terms<'t> {
+    /// Time limits of its steps.
+    pub limits: &'t Timeouts,
+    /// When all of it must be over.
+    pub total_at: Deadline,
+    /// Whether an idle connection will do.
+    pub reuse: Reuse,
+    /// A server may have read of it.
+    pub is_sent: AtomicBool,
+}
+
+impl<'t> Terms<'t> {
+    /// On any connection, until `total_at` at most.
+    pub fn new(limits: &'t Timeouts, total_at: Deadline) -> Self {
+        Self { limits, total_at, reuse: Reuse::Idle, is_sent: AtomicBool::new(false) }
+    }
+
+    fn within(&self, limit: Duration) -> Deadline {
+        (Deadline::now() + limit).min(self.total_at)
+    }
+
+    fn note_sent(&self, is_sent: bool) {
+        self.is_sent.store(is_sent, Ordering::Relaxed);
+    }
 }
 
 /// Why there is no head.
@@ -52,6 +90,8 @@ pub enum NoHead {
     Broken(String),
     /// No head in time.
     HeadersTimeout,
+    /// An idle connection died as soon as it was used: its server had closed it, or died over the request.
+    Stale,
 }
 
 /// Opens connections and sends requests on them.
@@ -61,14 +101,14 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Trusts the system's certificates, and Mozilla's where the system has none.
-    pub fn with_system_roots() -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
+    /// Trusts the system's certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, and Mozilla's.
+    ///
+    /// # Errors
+    ///
+    /// In words, when the certificates that the environment names cannot be read.
+    pub fn with_system_roots() -> Result<Self, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let roots = roots::trusted()?;
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map(|builder| builder.with_root_certificates(roots).with_no_client_auth());
@@ -79,51 +119,55 @@ impl Connector {
             }
             Err(error) => unreachable!("ring supports the default protocol versions: {error}"),
         };
-        Self { tls }
+        Ok(Self { tls })
     }
 
-    /// Sends a request and waits for the head of its answer, until `total_at` at most.
+    /// Sends a request and waits for the head of its answer.
     pub async fn send(
         &self,
         endpoint: &Arc<Endpoint>,
         request: impl Fn() -> Request<Full<Bytes>>,
-        limits: &Timeouts,
-        total_at: Deadline,
+        terms: &Terms<'_>,
     ) -> Result<Answered, NoHead> {
-        let mut repeated = false;
-        let within = |limit| (Deadline::now() + limit).min(total_at);
-        if let Some(link) = endpoint.pool.take() {
+        let limits = terms.limits;
+        if terms.reuse == Reuse::Idle
+            && let Some(link) = endpoint.pool.take()
+        {
+            terms.note_sent(true);
             let sent = Deadline::now();
-            match exchange(endpoint, link, request(), within(limits.headers)).await {
-                Ok((head, body)) => return Ok(Answered { head, body, repeated }),
+            match exchange(endpoint, link, request(), terms.within(limits.headers)).await {
+                Ok((head, body)) => return Ok(Answered { head, body }),
+                // the connection was gone before a byte of the request was written
+                Err(Lost::Broken(error)) if error.is_canceled() => terms.note_sent(false),
                 Err(Lost::Broken(error)) if died_in_the_pool(&error) && sent.elapsed() < SOON => {
-                    repeated = true;
+                    return Err(NoHead::Stale);
                 }
                 Err(lost) => return Err(lost.into()),
             }
         }
-        let link = self.connect(endpoint, within(limits.connect)).await?;
-        let (head, body) = exchange(endpoint, link, request(), within(limits.headers)).await?;
-        Ok(Answered { head, body, repeated })
+        let link = self.connect(endpoint, terms.within(limits.connect)).await?;
+        terms.note_sent(true);
+        let (head, body) = exchange(endpoint, link, request(), terms.within(limits.headers)).await?;
+        Ok(Answered { head, body })
     }
 
     async fn connect(&self, endpoint: &Endpoint, deadline: Deadline) -> Result<Link, NoHead> {
         match timeout_at(deadline, self.connect_unbounded(endpoint)).await {
-            Ok(result) => result,
+            Ok(result) => result.map_err(NoHead::Connect),
             Err(_) => Err(NoHead::ConnectTimeout),
         }
     }
 
-    async fn connect_unbounded(&self, endpoint: &Endpoint) -> Result<Link, NoHead> {
-        let no = |error: &dyn std::fmt::Display| NoHead::Connect(error.to_string());
-        let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(|e| no(&e))?;
-        tcp.set_nodelay(true).map_err(|e| no(&e))?;
+    async fn connect_unbounded(&self, endpoint: &Endpoint) -> Result<Link, String> {
+        let tcp = tcp::connect(&endpoint.host, endpoint.port).await?;
+        tcp.set_nodelay(true).map_err(|error| error.to_string())?;
         if !endpoint.tls {
-            return Link::over(tcp).await.map_err(|e| no(&e));
+            return Link::over(tcp).await.map_err(|error| chain(&error));
         }
-        let name = ServerName::try_from(endpoint.host.clone()).map_err(|e| no(&e))?;
-        let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await.map_err(|e| no(&e))?;
-        Link::over(tls).await.map_err(|e| no(&e))
+        let name = ServerName::try_from(endpoint.host.clone()).map_err(|error| error.to_string())?;
+        let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp);
+        let tls = tls.await.map_err(|error| format!("TLS: {}", chain(&error)))?;
+        Link::over(tls).await.map_err(|error| chain(&error))
     }
 }
 

@@ -15,6 +15,9 @@ const SHELVES: usize = 16;
 /// Shorter than the keep-alive of common servers (nginx 75 s, Node 5 s is caught by the repeat).
 const IDLE_FOR: Duration = Duration::from_secs(50);
 
+/// However busy, a connection is not kept for longer: the name that it was opened to may lead elsewhere by now.
+const KEPT_FOR: Duration = Duration::from_secs(300);
+
 /// Idle connections.
 #[derive(Debug, Default)]
 pub struct Pool([Shelf; SHELVES]);
@@ -39,6 +42,9 @@ impl Pool {
     }
 
     pub(super) fn put(&self, link: Link) {
+        if link.since.elapsed() > KEPT_FOR {
+            return;
+        }
         let mut idle = self.here().idle();
         if idle.len() < MAX_IDLE {
             idle.push_back(Idle { link, since: Instant::now() });

@@ -34,7 +34,7 @@ use crate::mock::{self, Fault, Mock};
 use crate::provider;
 use crate::record::Finished;
 use crate::snapshot::load_classifier;
-use crate::upstream::Connector;
+use crate::upstream::{Connector, Terms};
 
 /// One expert misbehaves twice, so that a fallback can be seen.
 const TROUBLED: (&str, &str) = ("qwen-coder-7b", "status-503@2");
@@ -90,7 +90,7 @@ impl World {
         Ok(Self {
             gateway,
             endpoint: Arc::new(endpoint),
-            connector: Connector::with_system_roots(),
+            connector: Connector::with_system_roots().map_err(Exit::Input)?,
             tasks,
             stop,
         })
@@ -117,7 +117,8 @@ impl World {
             idle: patience,
             total: patience,
         };
-        let answer = self.connector.send(&self.endpoint, request, &limits, Instant::now() + patience).await;
+        let terms = Terms::new(&limits, Instant::now() + patience);
+        let answer = self.connector.send(&self.endpoint, request, &terms).await;
         let answer = answer.map_err(|e| Exit::Internal(format!("the gateway did not answer: {e:?}")))?;
         let id = answer
             .head
@@ -164,7 +165,7 @@ fn one_scale_per_domain(config: &mut Config, graded: &BTreeSet<&str>) {
     let by_hand = |domain: &str| !graded.contains(domain);
     for expert in &mut config.experts {
         expert.quality.retain(|domain, _| by_hand(domain));
-        if expert.name == config.fallback {
+        if expert.name == config.fallback.primary() {
             let ones = router_model::TAXONOMY.into_iter().filter(|domain| by_hand(domain));
             expert.quality.extend(ones.map(|domain| (domain.to_owned(), 1.0)));
             expert.catalogue = Some(LARGE.to_owned());
@@ -195,6 +196,8 @@ fn expert(graded: &Graded) -> written::Expert {
         base_url: None,
         endpoints: Vec::new(),
         api_key: None,
+        headers: BTreeMap::new(),
+        stream_usage: written::StreamUsage::default(),
         domains: Vec::new(),
         quality: BTreeMap::new(),
         catalogue: Some(graded.catalogue.to_owned()),
@@ -223,7 +226,7 @@ async fn start_mock(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> std::io::Result<()> {
-    let is_large = config.experts[index].name == config.fallback;
+    let is_large = config.experts[index].name == config.fallback.primary();
     let expert = &mut config.experts[index];
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     expert.base_url = Some(format!("http://{}/v1", listener.local_addr()?));
@@ -277,7 +280,7 @@ mod tests {
         for expert in &config.experts {
             assert!(!expert.quality.keys().any(|domain| graded.contains(domain.as_str())), "{expert:?}");
         }
-        let large = config.experts.iter().find(|expert| expert.name == config.fallback).unwrap();
+        let large = config.experts.iter().find(|expert| expert.name == config.fallback.primary()).unwrap();
         assert_eq!(large.quality.len(), router_model::TAXONOMY.len() - graded.len());
         assert!(large.quality.values().all(|quality| *quality >= 1.0));
         assert!(config.experts.iter().any(|expert| expert.name == TROUBLED.0), "a fallback is to be seen");
