@@ -38,6 +38,7 @@ pub mod cli;
 pub mod config;
 pub mod constraint;
 pub mod dispatch;
+pub mod duration;
 pub mod error;
 pub mod expert;
 pub mod gateway;

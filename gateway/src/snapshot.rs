@@ -223,17 +223,13 @@ pub(crate) fn build(
     for (expert, written) in experts.iter_mut().zip(&config.experts) {
         expert.head = panel.names().iter().position(|name| Some(name) == written.catalogue.as_ref());
     }
-    meter.hosting.reset();
-    for expert in experts.iter().filter(|e| e.hosting > 0.0) {
-        meter.hosting.with_label_values(&[&*expert.name]).set(expert.hosting);
-    }
+    let policies = policy::build(&config.policies, &experts, fallback, &*classifier)?;
+    let tenants = config.tenants.iter().map(|t| build_tenant(t, &experts, &policies)).collect();
+    let rules = config.rules.iter().map(|r| build_rule(r, &config.tenants, classifier.domains())).collect();
     for expert in &experts {
         // its first is seen by a rate only if there was a 0 before
         meter.stale_connections.with_label_values(&[&*expert.name]);
     }
-    let policies = policy::build(&config.policies, &experts, fallback, &*classifier)?;
-    let tenants = config.tenants.iter().map(|t| build_tenant(t, &experts, &policies)).collect();
-    let rules = config.rules.iter().map(|r| build_rule(r, &config.tenants, classifier.domains())).collect();
     Ok(Snapshot {
         hash,
         meters: experts.iter().map(|e| handles(meter, &e.name, classifier.domains(), old)).collect(),

@@ -133,10 +133,7 @@ impl State {
     }
 }
 fn note_loaded(meter: &Meter, old: Option<&Snapshot>, new: &Snapshot) {
-    if let Some(old) = old {
-        let _ = meter.config_info.remove_label_values(&[old.hash.as_str()]);
-    }
-    meter.config_info.with_label_values(&[new.hash.as_str()]).set(1);
+    meter.loaded(old, new);
     meter.reload_success.set(1);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     meter.reload_timestamp.set(now.as_secs_f64());

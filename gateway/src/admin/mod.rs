@@ -150,8 +150,6 @@ fn ready(state: &State) -> Response<Body> {
 
 fn metrics(state: &State) -> Response<Body> {
     let snapshot = state.snapshot();
-    // endpoints come and go with the configuration
-    state.meter.circuit_state.reset();
     for (expert, meter) in snapshot.experts.iter().zip(&snapshot.meters) {
         meter.in_flight.set(i64::from(expert.load.load(std::sync::atomic::Ordering::Relaxed)));
         for endpoint in &expert.endpoints {

@@ -1,6 +1,8 @@
 //! Holds the parts of a configuration against each other: names that must exist, ranges, addresses, and the
 //! refusals that keep a gateway from starting in a state its operator did not mean.
 
+mod bounds;
+
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, ToSocketAddrs};
 
@@ -14,6 +16,7 @@ use super::written::{Config, Expert, Policy, Tenant};
 pub(super) fn check(config: &Config, tree: &Spot, faults: &mut Faults) -> Vec<String> {
     let mut check = Check { config, tree, faults, warnings: Vec::new() };
     check.server();
+    check.bounds();
     check.names();
     check.experts();
     check.policies();
@@ -60,17 +63,6 @@ impl<'c> Check<'c> {
         }
         let keys = self.config.server.admin_keys.clone();
         self.hashes(&keys, self.tree.get("server").and_then(|s| s.get("admin_keys")));
-        for (key, value) in
-            [("max_connections", server.max_connections), ("max_in_flight", server.max_in_flight)]
-        {
-            if value == 0 {
-                self.faults.push(
-                    self.place(&["server", key]),
-                    format!("`{key}` of 0 would refuse everything"),
-                    "",
-                );
-            }
-        }
     }
 
     fn hashes(&mut self, keys: &[String], list: Option<&Spot>) {
@@ -124,6 +116,7 @@ impl<'c> Check<'c> {
             self.addresses(expert, spot);
             self.headers(expert, spot);
             self.figures(expert, spot);
+            self.expert_bounds(expert, spot);
             self.quality(expert, spot);
         }
     }
@@ -230,14 +223,6 @@ impl<'c> Check<'c> {
                 }
             }
         }
-        if expert.max_concurrency == 0 {
-            let place = spot.get("max_concurrency").map_or(spot.place, |s| s.place);
-            self.faults.push(
-                place,
-                "a `max_concurrency` of 0 would never be used",
-                "take the expert out instead",
-            );
-        }
     }
 
     fn quality(&mut self, expert: &Expert, spot: &Spot) {
@@ -316,9 +301,16 @@ impl<'c> Check<'c> {
             ("max_ood_score", policy.max_ood_score),
         ];
         for (key, value) in dials {
+            let place = self.place(&["policies", name, key]);
             if value.is_some_and(|v| !(0.0..=1.0).contains(&v)) {
-                let place = self.place(&["policies", name, key]);
                 self.faults.push(place, format!("`{key}` lies between 0 and 1"), "");
+            } else if key == "max_under_route" && value == Some(0.0) {
+                let help = "a small share such as 0.01, or `tolerance: 0` to choose only what is as good";
+                self.faults.push(
+                    place,
+                    "no finite number of graded answers can promise `max_under_route: 0`",
+                    help,
+                );
             }
         }
     }

@@ -57,7 +57,7 @@ experts:
     let found = faults(text);
     let expected = [
         (1, 11, "unknown key `lisen`"),
-        (1, 31, "`12XB` is no size"),
+        (1, 31, "invalid size `12XB`"),
         (2, 11, "there is no expert `b`"),
         (4, 5, "the expert `a` has no price"),
         (4, 36, "`ftp://h` is no http or https address"),
@@ -142,4 +142,109 @@ fn a_secret_never_prints() {
     let text = EXPERT.replace("model: m", "model: m\n    api_key: sk-canary");
     let checked = read(&text).unwrap_or_else(|faults| panic!("{faults}"));
     assert!(!format!("{:?}", checked.config).contains("canary"));
+}
+
+/// The message for one value of a key of the expert, or of `server`.
+fn refused(key: &str, value: &str) -> Option<String> {
+    let text = match key.split_once('.') {
+        Some(("server", key)) => with(&format!("server: {{ {key}: {value} }}\n")),
+        Some((section, key)) if section != "expert" => with(&format!("{section}: {{ {key}: {value} }}\n")),
+        Some((_, key)) => EXPERT.replace("model: m", &format!("model: m\n    {key}: {value}")),
+        None => unreachable!("{key}"),
+    };
+    // the default policy is not among those that are written
+    let told =
+        |faults: Faults| faults.list().iter().map(|f| f.message.clone()).find(|m| !m.contains("no policy"));
+    read(&text).err().and_then(told)
+}
+
+#[test]
+fn figures_that_cannot_work_are_refused_and_their_neighbours_are_not() {
+    for (key, good, bad) in [
+        (
+            "expert.hosting",
+            &["{ usd_per_hour: 0 }", "{ usd_per_hour: 1e6 }"][..],
+            &["{ usd_per_hour: -5 }", "{ usd_per_hour: .nan }", "{ usd_per_hour: .inf }"][..],
+        ),
+        (
+            "expert.timeouts",
+            &["{ total: 1ms }", "{ total: 24h }", "{ headers: 5m }"],
+            &[
+                "{ total: 0s }",
+                "{ total: 25h }",
+                "{ headers: 0s }",
+                "{ total: 5000000000000000h }",
+                "{ idle: 0us }",
+            ],
+        ),
+        ("expert.context_window", &["16", "1000000000"], &["0", "15", "1000000001"]),
+        ("expert.max_output_tokens", &["1"], &["0"]),
+        ("expert.max_concurrency", &["1", "1048576"], &["0", "4294967295"]),
+        ("server.keep_alive", &["1s", "1h"], &["0s", "1us", "999ms", "2h"]),
+        ("server.body_timeout", &["1ms"], &["0s", "2h"]),
+        ("server.drain_timeout", &["0s", "24h"], &["25h"]),
+        ("server.max_buffered", &["32MiB", "1024GiB"], &["0", "31MiB", "9000000000GiB", "1025GiB"]),
+        ("server.max_body", &["1KiB"], &["0", "1023", "100GiB"]),
+        ("server.max_connections", &["1", "1048576"], &["0", "4294967295"]),
+        ("server.max_in_flight", &["1"], &["0", "4294967295"]),
+        ("router.deadline", &["1us", "1s"], &["0s", "2s"]),
+        ("sessions.idle", &["1s"], &["0s", "9000h"]),
+        ("sessions.max", &["1"], &["0"]),
+        ("retry.budget", &["0%", "100%", "12.5 %"], &["101%", "-1%", "20", "x%"]),
+        ("retry.min_per_second", &["0"], &["4294967295"]),
+        (
+            "policies.p",
+            &["{ max_under_route: 0.001 }", "{ tolerance: 0 }"],
+            &["{ max_under_route: 0 }", "{ tolerance: 1.1 }"],
+        ),
+    ] {
+        for value in good {
+            assert_eq!(refused(key, value), None, "{key}: {value}");
+        }
+        for value in bad {
+            assert!(refused(key, value).is_some(), "{key}: {value} passes");
+        }
+    }
+}
+
+#[test]
+fn keys_and_headers_are_trimmed_and_what_no_header_may_hold_is_refused() {
+    let with_key = |value: &str| {
+        let text = EXPERT
+            .replace("model: m", "model: m\n    api_key: \"${KEY}\"\n    headers: { x-key: \"${KEY}\" }");
+        parse("t.yaml", &text, &|name| (name == "KEY").then(|| value.to_owned()))
+    };
+    for value in ["sk-abc", "sk-abc\n", " sk-abc\r\n", "\tsk-abc "] {
+        let checked = with_key(value).unwrap_or_else(|faults| panic!("{value:?}: {faults}"));
+        let expert = &checked.config.experts[0];
+        let key = expert.api_key.as_ref().and_then(|key| key.header("Bearer ")).unwrap();
+        assert_eq!((key.as_bytes(), key.is_sensitive()), (&b"Bearer sk-abc"[..], true), "{value:?}");
+    }
+    for value in ["sk\nabc", "sk\r\n abc"] {
+        let faults = with_key(value).expect_err(value).to_string();
+        assert!(
+            faults.contains("holds a character that no header may") && faults.contains("${KEY}"),
+            "{faults}"
+        );
+        assert!(!faults.contains("sk\nabc"), "{faults}");
+    }
+    for (name, what) in [("content-length", "is the gateway's own"), ("\"a b\"", "is no name for a header")] {
+        let text = EXPERT.replace("model: m", &format!("model: m\n    headers: {{ {name}: x }}"));
+        assert!(faults(&text)[0].2.contains(what), "{name}");
+    }
+}
+
+#[test]
+fn a_list_of_fallbacks_names_each_expert_once() {
+    let list = |names: &str| EXPERT.replace("fallback: a", &format!("fallback: {names}"));
+    assert_eq!(read(&list("[a]")).unwrap_or_else(|f| panic!("{f}")).config.fallback.primary(), "a");
+    for (names, what) in
+        [("[]", "is empty"), ("[a, a]", "named twice"), ("[a, b]", "no expert `b`"), ("{ a: 1 }", "")]
+    {
+        assert!(
+            faults(&list(names)).iter().any(|f| f.2.contains(what)),
+            "{names}: {:?}",
+            faults(&list(names))
+        );
+    }
 }

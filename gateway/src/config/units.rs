@@ -10,6 +10,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
 
+use crate::duration;
+
 /// A duration written `250ms`, `5s`, `10m`, `1h` (also `us`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DurationText(pub Duration);
@@ -42,26 +44,14 @@ impl DurationText {
 
     /// Parses `250ms`; the error says what is accepted.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let fault =
-            || format!("`{text}` is no duration: write a number and a unit, such as 250ms, 5s, 10m or 1h");
-        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(fault)?;
-        let number: f64 = text[..digits].parse().map_err(|_| fault())?;
-        let seconds = match &text[digits..] {
-            "us" => number / 1e6,
-            "ms" => number / 1e3,
-            "s" => number,
-            "m" => number * 60.0,
-            "h" => number * 3600.0,
-            _ => return Err(fault()),
-        };
-        Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| fault())
+        duration::parse(text).map(Self)
     }
 }
 
 impl Size {
     fn parse(text: &str) -> Result<Self, String> {
         let fault =
-            || format!("`{text}` is no size: write a number and a unit, such as 64KiB, 32MiB or 1GiB");
+            || format!("invalid size `{text}`: expected a number and a unit, such as 64KiB, 32MiB or 1GiB");
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let number: u64 = text[..digits].parse().map_err(|_| fault())?;
         let unit: u64 = match text[digits..].trim() {
@@ -135,7 +125,7 @@ impl fmt::Debug for Secret {
 
 impl fmt::Display for DurationText {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:?}", self.0)
+        write!(out, "{}", duration::Written(self.0))
     }
 }
 

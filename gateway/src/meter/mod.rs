@@ -4,6 +4,7 @@
 //! becomes one. What is counted on every request has its handle cached per expert.
 
 mod figures;
+mod forget;
 mod process;
 
 use std::cell::RefCell;
@@ -17,6 +18,7 @@ use prometheus::{
 
 use crate::api::Dialect;
 use crate::record::{Attempt, AttemptOutcome, Decision, Outcome, Reason};
+use crate::snapshot::Snapshot;
 
 pub use figures::{Buckets, Decided, ExpertFigures};
 
@@ -402,6 +404,27 @@ impl Meter {
     /// Observes what someone made of an answer of an expert.
     pub fn graded(&self, expert: &str, score: f32) {
         self.feedback.with_label_values(&[expert]).observe(f64::from(score));
+    }
+
+    /// Notes what runs now, in place of what ran before: hashes, the router model, rents, and whose series are gone.
+    pub fn loaded(&self, old: Option<&Snapshot>, new: &Snapshot) {
+        let build = |snapshot: &Snapshot| {
+            [env!("CARGO_PKG_VERSION").to_owned(), snapshot.classifier.version().to_owned()]
+        };
+        if let Some(old) = old {
+            self.forget(&old.experts, &new.experts);
+            // series that were never made cannot be taken out, and need not
+            let _ = self.config_info.remove_label_values(&[old.hash.as_str()]);
+            let _ = self.build_info.remove_label_values(&build(old));
+            for expert in old.experts.iter().filter(|expert| expert.hosting > 0.0) {
+                let _ = self.hosting.remove_label_values(&[&*expert.name]);
+            }
+        }
+        self.config_info.with_label_values(&[new.hash.as_str()]).set(1);
+        self.build_info.with_label_values(&build(new)).set(1);
+        for expert in new.experts.iter().filter(|expert| expert.hosting > 0.0) {
+            self.hosting.with_label_values(&[&*expert.name]).set(expert.hosting);
+        }
     }
 
     /// The text exposition.

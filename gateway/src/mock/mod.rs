@@ -27,7 +27,6 @@ mod chat;
 mod chat_stream;
 mod completion;
 mod delivery;
-mod duration;
 mod embedding;
 mod fault;
 mod mould;
@@ -44,7 +43,7 @@ mod speak;
 mod stats;
 mod text;
 
-pub use duration::parse as parse_duration;
+pub use crate::duration::parse as parse_duration;
 pub use fault::{Fault, FaultError, Kind, Refusal};
 pub use seen::{Aborted, Bill, Seen, SeenRequest};
 pub use server::serve;

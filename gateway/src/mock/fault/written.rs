@@ -1,7 +1,7 @@
 //! Faults as text, both ways: what is printed is what can be read.
 
 use super::{Fault, FaultError, KINDS, Kind, Refusal};
-use crate::mock::duration::{self, Written};
+use crate::duration::{self, Written};
 use std::fmt;
 use std::mem::discriminant;
 use std::str::FromStr;
