@@ -12,7 +12,7 @@ mod through;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use crate::api::Dialect;
@@ -222,7 +222,14 @@ async fn attempt_one(
     let total_at = errand.deadline.map_or(total_at, |d| d.min(total_at));
     let traced = record.trace.as_ref().map(|trace| trace.attempt(errand.dialect, expert, endpoint));
     let make = || through::request(errand, expert, endpoint, traced.as_ref());
-    let answered = match state.connector.send(endpoint, make, &expert.timeouts, total_at).await {
+    let streams = streams(errand);
+    let mut limits = expert.timeouts;
+    if !streams {
+        // the head of a whole answer comes when the model is done
+        limits.headers = limits.total;
+        limits.first_token = limits.total;
+    }
+    let answered = match state.connector.send(endpoint, make, &limits, total_at).await {
         Ok(answered) => answered,
         Err(no_head) => return Tried::Missed(miss::no_head(expert, no_head)),
     };
@@ -232,8 +239,9 @@ async fn attempt_one(
     let status = answered.head.status;
     let expected = Expected {
         dialect: errand.dialect,
-        stream: streams(errand).then(|| watcher(record, errand, expert)),
-        deadline: (Instant::now() + expert.timeouts.first_token).min(total_at),
+        stream: streams.then(|| watcher(record, errand, expert)),
+        deadline: (Instant::now() + limits.first_token).min(total_at),
+        asked: errand.headers,
     };
     let begun = status.is_success().then(|| Begun { record, expert, prompt: errand.ask.tokens_estimated });
     let probed = match probe(answered, expert.provider, expected).await {
@@ -295,13 +303,15 @@ fn commit(
         },
         Probed::Whole { head, body, usage, text_bytes } => {
             note(record, attempt, "ok", Some(head.status.as_u16()));
-            let estimated = usage.is_none();
-            let usage = usage.unwrap_or_else(|| Usage::estimate(prompt_tokens, text_bytes as u64, 0));
+            let (usage, estimated) =
+                Usage::or_estimate(usage, || Usage::estimate(prompt_tokens, text_bytes as u64, 0));
             record.facts().usage = Some((usage, estimated));
             let bill = settle::bill(&record.snapshot, expert.index, &usage, &record.facts().retried);
             (head, Body::full(renamed(record, errand, body)), Some(bill))
         }
-        Probed::Stream { head, upstream, queue, watch } => {
+        Probed::Stream { mut head, upstream, queue, watch } => {
+            // nginx gathers what it relays, unless the answer says otherwise
+            head.headers.entry("x-accel-buffering").or_insert(HeaderValue::from_static("no"));
             let parts = Parts {
                 upstream,
                 queue,

@@ -24,7 +24,7 @@ use crate::expert::Timeouts;
 use crate::expert::endpoint::Endpoint;
 use link::Link;
 
-pub use link::Coming;
+pub use link::{Broken, Coming};
 pub use pool::Pool;
 
 /// A reused connection that ends this soon had died before: who ends it later has begun to work on the request.
