@@ -203,6 +203,11 @@ impl<'a> Ask<'a> {
             Some(b'[') => {
                 let items: Vec<&'a RawValue> = serde_json::from_str(raw.get())
                     .map_err(|e| Failure::InvalidValue(dialect.input(), e.to_string()))?;
+                // a list of texts or of lists is so many prompts, one of token ids is one
+                let prompts = items.iter().filter(|item| item.get().starts_with(['"', '['])).count().max(1);
+                if dialect == Dialect::Completions {
+                    self.choices = self.choices.saturating_mul(u32::try_from(prompts).unwrap_or(u32::MAX));
+                }
                 for item in items {
                     match item.get().as_bytes().first() {
                         Some(b'"') => texts.push(Literal(inside(item.get()))),

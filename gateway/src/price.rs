@@ -64,6 +64,7 @@ impl Sum for MicroUsd {
 pub struct Price {
     input: u64,
     cached_input: u64,
+    cache_write: u64,
     output: u64,
 }
 
@@ -73,14 +74,21 @@ impl Price {
         let unit = |usd_per_1m: f64| (usd_per_1m * 1e6).round() as u64;
         let input = unit(written.input_per_1m);
         let cached_input = written.cached_input_per_1m.map_or(input, unit);
-        Self { input, cached_input, output: unit(written.output_per_1m) }
+        let cache_write = written.cache_write_per_1m.map_or(input, unit);
+        Self { input, cached_input, cache_write, output: unit(written.output_per_1m) }
     }
 
     /// What these tokens cost. Reasoning tokens are output tokens and already counted there.
     pub fn cost(&self, usage: &Usage) -> MicroUsd {
         let cached = usage.cached_input.min(usage.input);
-        let fresh = usage.input - cached;
-        let parts = [(fresh, self.input), (cached, self.cached_input), (usage.output, self.output)];
+        let written = usage.cache_write.min(usage.input - cached);
+        let fresh = usage.input - cached - written;
+        let parts = [
+            (fresh, self.input),
+            (cached, self.cached_input),
+            (written, self.cache_write),
+            (usage.output, self.output),
+        ];
         let total: u128 = parts.iter().map(|(tokens, price)| u128::from(*tokens) * u128::from(*price)).sum();
         MicroUsd(i64::try_from((total + 500_000) / 1_000_000).unwrap_or(i64::MAX))
     }
@@ -94,13 +102,14 @@ mod tests {
         Price::new(&written::Price {
             input_per_1m: input,
             cached_input_per_1m: cached,
+            cache_write_per_1m: None,
             output_per_1m: output,
         })
     }
 
     #[test]
     fn tokens_cost_what_the_price_list_says() {
-        let usage = Usage { input: 1_000, cached_input: 400, output: 200, reasoning: 50 };
+        let usage = Usage { input: 1_000, cached_input: 400, output: 200, reasoning: 50, ..Usage::default() };
         assert_eq!(price(2.5, Some(1.25), 10.0).cost(&usage), MicroUsd(600 * 5 / 2 + 400 * 5 / 4 + 200 * 10));
     }
 
@@ -111,8 +120,23 @@ mod tests {
     }
 
     #[test]
+    fn tokens_written_to_a_cache_have_their_price_or_that_of_the_input() {
+        let usage = Usage { input: 1_000, cached_input: 400, cache_write: 100, ..Usage::default() };
+        let listed = written::Price {
+            input_per_1m: 2.0,
+            cached_input_per_1m: Some(0.5),
+            cache_write_per_1m: Some(2.5),
+            output_per_1m: 0.0,
+        };
+        assert_eq!(Price::new(&listed).cost(&usage), MicroUsd(500 * 2 + 400 / 2 + 250));
+        assert_eq!(price(2.0, Some(0.5), 0.0).cost(&usage), MicroUsd(600 * 2 + 400 / 2));
+        let more = Usage { input: 10, cached_input: 6, cache_write: 1_000, ..Usage::default() };
+        assert_eq!(Price::new(&listed).cost(&more), MicroUsd(3 + 10), "no more is written than there was");
+    }
+
+    #[test]
     fn a_request_is_rounded_once_and_half_up() {
-        let usage = Usage { input: 5, cached_input: 0, output: 5, reasoning: 0 };
+        let usage = Usage { input: 5, output: 5, ..Usage::default() };
         assert_eq!(price(0.05, None, 0.05).cost(&usage), MicroUsd(1), "0.25 + 0.25 micro-dollars");
     }
 

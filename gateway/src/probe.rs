@@ -5,10 +5,12 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::response;
+use http::{HeaderMap, HeaderValue, response};
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::Dialect;
+use crate::decode::{Coding, is_accepted};
+use crate::error;
 use crate::provider::{AnswerFacts, Provider};
 use crate::upstream::{Answered, Coming};
 use crate::usage::Usage;
@@ -18,6 +20,8 @@ use crate::watch::Watch;
 pub const MAX_HELD: usize = 1 << 20;
 /// Most bytes of a stream that wait for a first meaningful event.
 const MAX_PEEK: usize = 64 * 1024;
+/// Frames of nothing but blanks before an answer.
+const MAX_BLANKS: usize = 64;
 /// Most bytes of an error that pass through.
 const MAX_ERROR: usize = 256 * 1024;
 
@@ -48,40 +52,68 @@ pub enum Bad {
 
 /// What is expected.
 #[derive(Debug)]
-pub struct Expected {
+pub struct Expected<'a> {
     /// The dialect.
     pub dialect: Dialect,
     /// A stream of events; its watcher.
     pub stream: Option<Watch>,
     /// When the first meaningful event, or a whole answer, must have come.
     pub deadline: Instant,
+    /// What the client asked, which says what compression it reads.
+    pub asked: &'a HeaderMap,
 }
 
 /// Reads as far as is needed to trust an answer.
-pub async fn probe(answered: Answered, provider: &dyn Provider, expected: Expected) -> Result<Probed, Bad> {
-    let Answered { head, body, .. } = answered;
+pub async fn probe(
+    answered: Answered,
+    provider: &dyn Provider,
+    expected: Expected<'_>,
+) -> Result<Probed, Bad> {
     let deadline = expected.deadline;
-    let work = async {
-        if !head.status.is_success() {
-            return refused(head, body).await;
-        }
-        if head.headers.get(CONTENT_ENCODING).is_some_and(|e| e != "identity") {
-            return Err(Bad::Malformed("it is compressed although that was not asked for".to_owned()));
-        }
-        match expected.stream {
-            Some(watch) => stream(head, body, watch).await,
-            None => whole(head, body, provider, expected.dialect).await,
-        }
-    };
-    timeout_at(deadline, work).await.unwrap_or(Err(Bad::Late))
+    timeout_at(deadline, read(answered, provider, expected)).await.unwrap_or(Err(Bad::Late))
 }
 
-async fn refused(head: response::Parts, mut body: Coming) -> Result<Probed, Bad> {
+async fn read(answered: Answered, provider: &dyn Provider, expected: Expected<'_>) -> Result<Probed, Bad> {
+    let Answered { mut head, mut body, .. } = answered;
+    let coding = Coding::of(&head.headers);
+    if matches!(coding, Coding::Gzip | Coding::Deflate) {
+        body.inflate(coding);
+        head.headers.remove(CONTENT_ENCODING);
+    }
+    if !head.status.is_success() {
+        return refused(head, body).await;
+    }
+    match expected.stream {
+        _ if coding == Coding::Foreign => foreign(head, body, expected.asked).await,
+        Some(watch) => Opening { head, body, provider, dialect: expected.dialect, watch }.read().await,
+        None => whole(head, body, provider, expected.dialect).await,
+    }
+}
+
+/// What cannot be read here goes on as it is, to a client that can.
+async fn foreign(head: response::Parts, mut body: Coming, asked: &HeaderMap) -> Result<Probed, Bad> {
+    if !is_accepted(asked, &head.headers) {
+        let what = "it is compressed in a way that neither the gateway nor the client asked for";
+        return Err(Bad::Malformed(what.to_owned()));
+    }
+    match body.data().await {
+        Some(Ok(first)) => Ok(Probed::Large { head, upstream: body, queue: VecDeque::from([first]) }),
+        Some(Err(_)) => Err(Bad::Cut),
+        None => Err(Bad::Malformed("an empty body".to_owned())),
+    }
+}
+
+async fn refused(mut head: response::Parts, mut body: Coming) -> Result<Probed, Bad> {
     let mut text = BytesMut::new();
     while let Some(data) = body.data().await {
         let data = data.map_err(|_| Bad::Cut)?;
         if text.len() + data.len() > MAX_ERROR {
-            return Ok(Probed::Refused { head, body: text.freeze() });
+            // half of it would be no JSON
+            let what = "the model's error is too long to be passed on";
+            let body = error::object(what, "upstream_error", None, "upstream_error");
+            head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            head.headers.remove(CONTENT_ENCODING);
+            return Ok(Probed::Refused { head, body: Bytes::from(body) });
         }
         text.extend_from_slice(&data);
     }
@@ -94,21 +126,36 @@ async fn whole(
     provider: &dyn Provider,
     dialect: Dialect,
 ) -> Result<Probed, Bad> {
-    let mut queue: VecDeque<Bytes> = VecDeque::new();
-    let mut held = 0;
-    while let Some(data) = body.data().await {
+    let queue = match held(&mut body, VecDeque::new()).await? {
+        Held::All(body) => {
+            return match provider.answer(dialect, &body) {
+                AnswerFacts::Good { usage, text_bytes } => {
+                    Ok(Probed::Whole { head, body, usage, text_bytes })
+                }
+                AnswerFacts::Bad(what) => Err(Bad::Malformed(what.to_owned())),
+            };
+        }
+        Held::Part(queue) => queue,
+    };
+    Ok(Probed::Large { head, upstream: body, queue })
+}
+
+/// A body that was read up to the limit.
+enum Held {
+    All(Bytes),
+    Part(VecDeque<Bytes>),
+}
+
+/// Reads on behind what has come.
+async fn held(body: &mut Coming, mut queue: VecDeque<Bytes>) -> Result<Held, Bad> {
+    let mut held: usize = queue.iter().map(Bytes::len).sum();
+    while held <= MAX_HELD {
+        let Some(data) = body.data().await else { return Ok(Held::All(join(queue, held))) };
         let data = data.map_err(|_| Bad::Cut)?;
         held += data.len();
         queue.push_back(data);
-        if held > MAX_HELD {
-            return Ok(Probed::Large { head, upstream: body, queue });
-        }
     }
-    let body = join(queue, held);
-    match provider.answer(dialect, &body) {
-        AnswerFacts::Good { usage, text_bytes } => Ok(Probed::Whole { head, body, usage, text_bytes }),
-        AnswerFacts::Bad(what) => Err(Bad::Malformed(what.to_owned())),
-    }
+    Ok(Held::Part(queue))
 }
 
 fn join(mut queue: VecDeque<Bytes>, length: usize) -> Bytes {
@@ -120,30 +167,108 @@ fn join(mut queue: VecDeque<Bytes>, length: usize) -> Bytes {
     all.freeze()
 }
 
-async fn stream(head: response::Parts, mut body: Coming, mut watch: Watch) -> Result<Probed, Bad> {
-    let r#type = head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if !r#type.is_empty() && !r#type.starts_with("text/event-stream") {
-        return Err(Bad::Malformed(format!("it is {} where a stream of events was asked for", safe(r#type))));
-    }
-    let mut queue = VecDeque::new();
-    while let Some(data) = body.data().await {
-        let data = data.map_err(|_| Bad::Cut)?;
-        watch.take(&data, &mut queue);
-        if watch.error.is_some() {
-            return Err(Bad::Malformed("its stream begins with an error".to_owned()));
-        }
-        if watch.meaningful || watch.bytes() > MAX_PEEK {
-            watch.thorough = false;
-            return Ok(Probed::Stream { head, upstream: Some(body), queue, watch: Box::new(watch) });
-        }
-        if watch.is_done() {
-            return Err(Bad::Malformed("its stream ends without a word".to_owned()));
-        }
-    }
-    Err(Bad::Malformed("its stream is empty".to_owned()))
+/// An answer where a stream was asked for. What it is shows in its first byte: media types are often wrong.
+struct Opening<'p> {
+    head: response::Parts,
+    body: Coming,
+    provider: &'p dyn Provider,
+    dialect: Dialect,
+    watch: Watch,
 }
 
-/// A media type fit for a message.
-fn safe(r#type: &str) -> String {
-    r#type.chars().filter(char::is_ascii_graphic).take(60).collect()
+impl Opening<'_> {
+    async fn read(mut self) -> Result<Probed, Bad> {
+        let mut blanks = VecDeque::new();
+        while let Some(data) = self.body.data().await {
+            let data = data.map_err(|_| Bad::Cut)?;
+            match data.trim_ascii_start().first() {
+                None if blanks.len() < MAX_BLANKS => blanks.push_back(data),
+                Some(b'{') => return self.play(blanks, data).await,
+                Some(b'<') => {
+                    return Err(Bad::Malformed(format!("it is {}, no stream of events", self.media_type())));
+                }
+                _ => return self.events(blanks, data).await,
+            }
+        }
+        Err(Bad::Malformed("its stream is empty".to_owned()))
+    }
+
+    /// A whole answer: it becomes the stream that the client asked for.
+    async fn play(mut self, mut queue: VecDeque<Bytes>, first: Bytes) -> Result<Probed, Bad> {
+        queue.push_back(first);
+        let Held::All(answer) = held(&mut self.body, queue).await? else {
+            return Err(Bad::Malformed("it is no stream of events, and too large to be made one".to_owned()));
+        };
+        if let AnswerFacts::Bad(what) = self.provider.answer(self.dialect, &answer) {
+            return Err(Bad::Malformed(what.to_owned()));
+        }
+        let answer = answer.trim_ascii_start();
+        let Some(events) = self.provider.played(self.dialect, answer) else {
+            return Err(Bad::Malformed("a body that is no stream of events".to_owned()));
+        };
+        let mut queue = VecDeque::new();
+        self.watch.take(&Bytes::from(events), &mut queue);
+        Ok(self.begun(Upstream::Ended, queue))
+    }
+
+    async fn events(mut self, blanks: VecDeque<Bytes>, first: Bytes) -> Result<Probed, Bad> {
+        let mut queue = VecDeque::new();
+        for data in blanks.into_iter().chain([first]) {
+            self.watch.take(&data, &mut queue);
+        }
+        while !self.is_begun()? {
+            let Some(data) = self.body.data().await else {
+                queue.extend(self.watch.finish());
+                // without the empty line that should have ended it, an event is still one
+                return if self.watch.meaningful && self.watch.is_complete() {
+                    Ok(self.begun(Upstream::Ended, queue))
+                } else {
+                    Err(Bad::Malformed("its stream is empty".to_owned()))
+                };
+            };
+            self.watch.take(&data.map_err(|_| Bad::Cut)?, &mut queue);
+        }
+        Ok(self.begun(Upstream::GoesOn, queue))
+    }
+
+    /// Whether its first word has come, or so much that it must go on unread.
+    fn is_begun(&self) -> Result<bool, Bad> {
+        let what = match &self.watch {
+            watch if watch.error.is_some() => "its stream begins with an error",
+            watch if watch.malformed => "its stream begins with an event that is no JSON",
+            watch if watch.meaningful || watch.bytes() > MAX_PEEK => return Ok(true),
+            watch if watch.is_done() => "its stream ends without a word",
+            _ => return Ok(false),
+        };
+        Err(Bad::Malformed(what.to_owned()))
+    }
+
+    fn begun(self, upstream: Upstream, queue: VecDeque<Bytes>) -> Probed {
+        let Self { mut head, body, mut watch, .. } = self;
+        watch.thorough = false;
+        if !is_event_stream(&head.headers) {
+            head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        }
+        let upstream = (upstream == Upstream::GoesOn).then_some(body);
+        Probed::Stream { head, upstream, queue, watch: Box::new(watch) }
+    }
+
+    /// Its media type, fit for a message.
+    fn media_type(&self) -> String {
+        let written = self.head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("HTML");
+        written.chars().filter(char::is_ascii_graphic).take(60).collect()
+    }
+}
+
+/// Whether something may still come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Upstream {
+    GoesOn,
+    Ended,
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let written = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = written.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("text/event-stream")
 }

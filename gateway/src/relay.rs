@@ -1,17 +1,17 @@
 //! An upstream's answer on its way to the client: frames by reference count, watched as they pass.
 //!
 //! Pull, not push: no task and no channel lie in between, so a slow client slows the upstream, and a client that
-//! leaves drops this and with it the upstream's connection. One timer serves three clocks (silence, total,
-//! keep-alive); it is not reset for every frame, only looked at again when it rings.
+//! leaves drops this and with it the upstream's connection. Its time is looked at whenever it is polled: an upstream
+//! that always has more to say, and a client that reads slowly, are no way around it.
+
+mod clocks;
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use crate::body::Cut;
 use crate::error;
@@ -23,9 +23,14 @@ use crate::tail::Tail;
 use crate::upstream::Coming;
 use crate::usage::Usage;
 use crate::watch::Watch;
+use clocks::Ring;
+
+pub use clocks::Clocks;
 
 /// Bytes that go on at once: more would only lie about while the client reads.
 const ENOUGH: usize = 16 * 1024;
+/// Bytes behind the end marker that still go on, where they are there already.
+const BEHIND_END: usize = 16 * 1024;
 
 /// What sits at an endpoint while an answer passes: the expert's place and the endpoint's load.
 #[derive(Debug)]
@@ -48,6 +53,8 @@ pub struct Relay {
     record: Arc<Record>,
     attempt: Attempted,
     prompt_tokens: u64,
+    /// Bytes that came behind the end marker.
+    behind_end: usize,
     /// Its last word is a broken connection.
     cut: bool,
     settled: bool,
@@ -85,71 +92,6 @@ pub struct Attempted {
     pub started: Instant,
 }
 
-/// Time limits of a committed answer.
-#[derive(Debug)]
-pub struct Clocks {
-    idle: Duration,
-    total_at: Instant,
-    keep_alive: Option<Duration>,
-    last_data: Instant,
-    last_sent: Instant,
-    alarm: Pin<Box<Sleep>>,
-}
-
-/// What a clock says.
-enum Ring {
-    Idle,
-    Total,
-    KeepAlive,
-}
-
-impl Clocks {
-    /// `keep_alive` only for streams.
-    pub fn new(idle: Duration, total_at: Instant, keep_alive: Option<Duration>) -> Self {
-        let now = Instant::now();
-        let mut clocks = Self {
-            idle,
-            total_at,
-            keep_alive,
-            last_data: now,
-            last_sent: now,
-            alarm: Box::pin(sleep_until(now)),
-        };
-        clocks.rearm();
-        clocks
-    }
-
-    fn next(&self) -> Instant {
-        let silence = (self.last_data + self.idle).min(self.total_at);
-        self.keep_alive.map_or(silence, |every| silence.min(self.last_sent + every))
-    }
-
-    fn rearm(&mut self) {
-        let next = self.next();
-        self.alarm.as_mut().reset(next);
-    }
-
-    /// What rang; `None`: nothing yet, and the task will be woken.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Ring> {
-        while self.alarm.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            if now >= self.total_at {
-                return Some(Ring::Total);
-            }
-            if now >= self.last_data + self.idle {
-                return Some(Ring::Idle);
-            }
-            if self.keep_alive.is_some_and(|every| now >= self.last_sent + every) {
-                self.last_sent = now;
-                self.rearm();
-                return Some(Ring::KeepAlive);
-            }
-            self.rearm();
-        }
-        None
-    }
-}
-
 /// Parts of a relay.
 pub struct Parts {
     /// What is still to come.
@@ -181,6 +123,7 @@ impl Relay {
             record,
             attempt,
             prompt_tokens,
+            behind_end: 0,
             cut: false,
             settled: false,
             held,
@@ -189,24 +132,52 @@ impl Relay {
 
     /// The next bytes for the client: all that has come, up to [`ENOUGH`].
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
+        let now = Instant::now();
+        if !self.clocks.resume(now, cx) && self.upstream.is_some() {
+            self.ended_early(Outcome::Timeout, "took too long");
+        }
+        let polled = self.poll_at(now, cx);
+        if polled.is_ready() {
+            self.clocks.give(now);
+        }
+        polled
+    }
+
+    fn poll_at(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
         loop {
             let Some(upstream) = &mut self.upstream else { return Poll::Ready(self.last_words()) };
             if self.queue.iter().map(Bytes::len).sum::<usize>() >= ENOUGH {
                 return Poll::Ready(self.next().map(Ok));
             }
             match upstream.poll_data(cx) {
-                Poll::Ready(Some(Ok(data))) => self.take(data),
+                Poll::Ready(Some(Ok(data))) => self.take(data, now),
                 Poll::Ready(Some(Err(_))) => self.ended_early(Outcome::UpstreamError, "broke off"),
                 Poll::Ready(None) => self.ended(),
+                Poll::Pending if self.is_done() => self.leave(),
                 Poll::Pending if !self.queue.is_empty() => return Poll::Ready(self.next().map(Ok)),
                 Poll::Pending => match self.clocks.poll(cx) {
                     None => return Poll::Pending,
                     Some(Ring::KeepAlive) => self.keep_alive(),
+                    Some(Ring::Idle) if self.clocks.is_up() => {
+                        self.ended_early(Outcome::Timeout, "took too long");
+                    }
                     Some(Ring::Idle) => self.ended_early(Outcome::Timeout, "fell silent"),
-                    Some(Ring::Total) => self.ended_early(Outcome::Timeout, "took too long"),
                 },
             }
         }
+    }
+
+    /// The end marker came: nothing more is waited for.
+    fn is_done(&self) -> bool {
+        self.watched.events().is_some_and(Watch::is_done)
+    }
+
+    /// Ends the answer behind its end marker, whether or not its upstream ends it too.
+    fn leave(&mut self) {
+        if let Some(upstream) = self.upstream.take() {
+            upstream.leave();
+        }
+        self.ended();
     }
 
     /// What is queued, joined where it came in small pieces: each piece that goes on costs the same, however small.
@@ -226,26 +197,30 @@ impl Relay {
         next.or_else(|| std::mem::take(&mut self.cut).then_some(Err(Cut)))
     }
 
-    fn take(&mut self, data: Bytes) {
-        let now = Instant::now();
-        self.clocks.last_sent = now;
-        match &mut self.watched {
-            Watched::Events(watch) => {
-                if watch.take(&data, &mut self.queue) {
-                    self.clocks.last_data = now;
-                }
-            }
-            Watched::Large(tail) => {
-                self.clocks.last_data = now;
-                tail.take(&data);
-                self.queue.push_back(data);
+    fn take(&mut self, data: Bytes, now: Instant) {
+        if self.is_done() {
+            self.behind_end += data.len();
+            if self.behind_end > BEHIND_END {
+                self.upstream = None;
+                return self.ended();
             }
         }
+        let progress = match &mut self.watched {
+            Watched::Events(watch) => watch.take(&data, &mut self.queue),
+            Watched::Large(tail) => {
+                tail.take(&data);
+                self.queue.push_back(data);
+                true
+            }
+        };
+        self.clocks.note(now, progress);
     }
 
+    /// A comment, without the empty line that would make it an event: where events have an id, SDKs take an empty one
+    /// for the next.
     fn keep_alive(&mut self) {
         if self.watched.events().is_some_and(Watch::between_events) {
-            self.queue.push_back(Bytes::from_static(b": keep-alive\n\n"));
+            self.queue.push_back(Bytes::from_static(b": keep-alive\n"));
         }
     }
 
@@ -301,7 +276,7 @@ impl Relay {
         }
         drop(facts);
         // a limit on the whole may be the client's, and says nothing of the endpoint
-        let fell_silent = outcome == Outcome::Timeout && Instant::now() < self.clocks.total_at;
+        let fell_silent = outcome == Outcome::Timeout && !self.clocks.is_up();
         if outcome == Outcome::Ok {
             self.held.permit.succeeded();
         } else if fell_silent || outcome == Outcome::UpstreamError {
@@ -312,8 +287,14 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        let whole = self.watched.events().is_some_and(Watch::is_complete);
-        self.settle(if whole { Outcome::Ok } else { Outcome::Cancelled });
+        let outcome = match self.watched.events() {
+            Some(watch) if watch.error.is_some() => Outcome::UpstreamError,
+            Some(watch) if watch.is_complete() => Outcome::Ok,
+            // its client took nothing until its time was up
+            _ if self.clocks.is_up() => Outcome::Timeout,
+            _ => Outcome::Cancelled,
+        };
+        self.settle(outcome);
     }
 }
 

@@ -20,6 +20,7 @@ use tower::Service;
 
 use crate::body::Body;
 use crate::lanes::{Lanes, Placed};
+use crate::overdue;
 use crate::state::State;
 use crate::wire::{self, Watcher};
 
@@ -84,7 +85,7 @@ pub async fn serve<S>(
                 let (state, builder) = (Arc::clone(&state), Arc::clone(&builder));
                 let serving =
                     one_connection(stream, (place, on_lane), state, builder, service.clone(), lasting);
-                tracker.spawn_on(serving, &lane.runtime);
+                tracker.spawn_on(overdue::watched(serving), &lane.runtime);
             }
             Err(error) => {
                 // out of descriptors, most likely: the others go on, and this passes
@@ -157,6 +158,7 @@ async fn one_connection<S>(
                 let _ = timeout(LINGER, watcher.linger()).await;
                 break;
             }
+            () = overdue::passed() => break,
             () = watcher.closed() => {
                 let _ = timeout(LAST_WORDS, connection.as_mut()).await;
                 break;
@@ -238,7 +240,7 @@ where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        self.0.spawn(task);
+        self.0.spawn(overdue::bounded(task));
     }
 }
 

@@ -31,7 +31,7 @@ impl Bill {
 
 /// Prices what `served` answered.
 pub fn bill(snapshot: &Snapshot, served: usize, usage: &Usage, retried: &[(usize, Usage)]) -> Bill {
-    let price = |expert: usize, usage: &Usage| snapshot.experts[expert].price.map(|p| p.cost(usage));
+    let price = |expert: usize, usage: &Usage| snapshot.experts[expert].cost(usage);
     let retried: MicroUsd = retried.iter().filter_map(|(expert, usage)| price(*expert, usage)).sum();
     let baseline = price(snapshot.fallback, usage);
     Bill { cost: price(served, usage).map(|cost| cost + retried), retried, baseline }
@@ -41,8 +41,7 @@ pub fn bill(snapshot: &Snapshot, served: usize, usage: &Usage, retried: &[(usize
 fn paid_for_nothing(snapshot: &Snapshot, retried: &[(usize, Usage)]) -> Bill {
     let mut bill = Bill::default();
     for (index, usage) in retried {
-        let Some(price) = snapshot.experts[*index].price else { continue };
-        let cost = price.cost(usage);
+        let Some(cost) = snapshot.experts[*index].cost(usage) else { continue };
         snapshot.meters[*index].saved.sub(cost.usd());
         bill.retried += cost;
         bill.cost = Some(bill.retried);
@@ -103,7 +102,9 @@ fn count_money(expert: &ExpertMeter, usage: &Usage, estimated: bool, bill: &Bill
     {
         counter.inc_by(tokens);
     }
-    if estimated {
+    if usage.implausible {
+        expert.usage_implausible.inc();
+    } else if estimated {
         expert.usage_missing.inc();
     }
     let Some(cost) = bill.cost else {
@@ -119,8 +120,8 @@ fn count_money(expert: &ExpertMeter, usage: &Usage, estimated: bool, bill: &Bill
 
 fn count_retried(snapshot: &Snapshot, retried: &[(usize, Usage)]) {
     for (index, usage) in retried {
-        if let Some(price) = snapshot.experts[*index].price {
-            snapshot.meters[*index].retried.inc_by(price.cost(usage).usd());
+        if let Some(cost) = snapshot.experts[*index].cost(usage) {
+            snapshot.meters[*index].retried.inc_by(cost.usd());
         }
     }
 }

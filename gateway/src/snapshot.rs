@@ -9,7 +9,7 @@ use router_model::{Heads, RouterModel};
 
 use crate::auth::{Caller, KeyHash};
 use crate::classify::Classifier;
-use crate::config::written::{self, Config, Content, ResponseModel};
+use crate::config::written::{self, Config, Content, Pricing, ResponseModel};
 use crate::config::{self, Checked, Setting};
 use crate::constraint::{Rule, tags_of};
 use crate::dispatch::RetryBudget;
@@ -310,7 +310,8 @@ fn build_expert(
         head: None,
         graded,
         verbosity: known.and_then(|known| known.verbosity).unwrap_or(1.0),
-        price: written.price.as_ref().map(Price::new),
+        price: written.price.as_ref().and_then(Pricing::listed).map(Price::new),
+        reports_cost: matches!(written.price, Some(Pricing::Reported(_))),
         hosting: written.hosting.map_or(0.0, |h| h.usd_per_hour),
         context_window: written.context_window,
         max_output_tokens: written.max_output_tokens,

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
-/// Longest event that is looked into; a longer one passes unread.
+/// Longest event that is held and looked into; a longer one passes as it comes, and only its end is looked at.
 pub const MAX_EVENT: usize = 1 << 20;
 
 /// Where a splitter stands between two frames.
@@ -28,8 +28,10 @@ pub struct Splitter {
 /// A whole event.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Event<'f> {
-    /// Its bytes, terminating empty line included. Empty where it was too long to keep.
+    /// Its bytes, terminating empty line included; of one that is too long, those of earlier frames that are still kept.
     pub bytes: Cow<'f, [u8]>,
+    /// It is too long to be looked into.
+    pub too_long: bool,
     /// Where it ends in the frame, and where it starts: `None` for one that began in an earlier frame.
     pub span: (Option<usize>, usize),
 }
@@ -45,9 +47,11 @@ impl Splitter {
         }
         while let Some(end) = self.next_end(frame, &mut at) {
             let event = if self.partial_len == 0 {
-                Event { bytes: Cow::Borrowed(&frame[start..end]), span: (Some(start), end) }
+                let bytes = Cow::Borrowed(&frame[start..end]);
+                Event { bytes, too_long: false, span: (Some(start), end) }
             } else {
-                Event { bytes: Cow::Owned(self.take_partial(&frame[start..end])), span: (None, end) }
+                let (bytes, too_long) = self.take_partial(&frame[start..end]);
+                Event { bytes: Cow::Owned(bytes), too_long, span: (None, end) }
             };
             start = end;
             on(event);
@@ -58,6 +62,14 @@ impl Splitter {
     /// Bytes of an event whose end has not come.
     pub fn pending(&self) -> usize {
         self.partial_len
+    }
+
+    /// Whether a line put in here would stand between two events: not inside one, nor between a CR and its LF.
+    pub fn is_between_lines(&self) -> bool {
+        match self.partial.first() {
+            Some(first) => *first != b'\n',
+            None => self.partial_len == 0 && !self.after_cr,
+        }
     }
 
     /// The pending bytes, as far as they were kept.
@@ -103,14 +115,14 @@ impl Splitter {
         (self.partial_len > MAX_EVENT).then(|| std::mem::take(&mut self.partial))
     }
 
-    fn take_partial(&mut self, rest: &[u8]) -> Vec<u8> {
-        let whole = self.partial_len + rest.len() <= MAX_EVENT;
+    /// The pending event with its end; or, where both are too long together, what was kept of it, and true.
+    fn take_partial(&mut self, rest: &[u8]) -> (Vec<u8>, bool) {
+        let too_long = self.partial_len + rest.len() > MAX_EVENT;
         let mut bytes = self.take_pending();
-        if !whole {
-            return Vec::new();
+        if !too_long {
+            bytes.extend_from_slice(rest);
         }
-        bytes.extend_from_slice(rest);
-        bytes
+        (bytes, too_long)
     }
 
     fn keep(&mut self, rest: &[u8]) {
@@ -138,6 +150,12 @@ pub fn data(event: &[u8]) -> Option<Cow<'_, [u8]>> {
         }
     }
     found
+}
+
+/// The name of an event, where it has one.
+pub fn name(event: &[u8]) -> Option<&[u8]> {
+    let value = lines(event).find_map(|line| event[line].strip_prefix(b"event:"))?;
+    Some(value.trim_ascii())
 }
 
 fn lines(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
@@ -192,8 +210,45 @@ mod tests {
             assert!(splitter.partial.capacity() <= 2 * MAX_EVENT);
         }
         let mut seen = Vec::new();
-        splitter.feed(b"\n\ndata: a\n\n", |event| seen.push(event.bytes.into_owned()));
-        assert_eq!(seen, [Vec::new(), b"data: a\n\n".to_vec()]);
+        splitter.feed(b"\n\ndata: a\n\n", |event| seen.push((event.bytes.into_owned(), event.too_long)));
+        assert_eq!(seen, [(Vec::new(), true), (b"data: a\n\n".to_vec(), false)]);
+    }
+
+    #[test]
+    fn what_was_kept_of_an_event_is_given_back_where_its_end_makes_it_too_long() {
+        for (size, too_long) in [(MAX_EVENT - 2, false), (MAX_EVENT - 1, true)] {
+            let mut splitter = Splitter::default();
+            splitter.feed(&vec![b'x'; size], |_| panic!("no event ends here"));
+            assert_eq!(splitter.overflow(), None);
+            splitter.feed(b"\n\n", |event| {
+                assert_eq!(
+                    (event.bytes.len(), event.too_long),
+                    (if too_long { size } else { size + 2 }, too_long)
+                );
+            });
+        }
+    }
+
+    #[test]
+    fn a_line_may_stand_between_events_but_not_between_cr_and_lf() {
+        let between = |frames: &[&[u8]]| {
+            let mut splitter = Splitter::default();
+            frames.iter().for_each(|frame| splitter.feed(frame, |_| {}));
+            splitter.is_between_lines()
+        };
+        assert!(between(&[]));
+        assert!(between(&[b"data: a\n\n"]));
+        assert!(between(&[b"data: a\r\n\r\n"]));
+        assert!(between(&[b"data: a\n\ndata: b"]), "what is held was not sent");
+        assert!(!between(&[b"data: a\r\n\r"]));
+        assert!(!between(&[b"data: a\r\n\r", b"\n"]), "the LF is held, its CR was sent");
+        assert!(!between(&[b"data: a\r\n\r", b"\ndata: b"]));
+    }
+
+    #[test]
+    fn the_name_of_an_event_is_found() {
+        assert_eq!(name(b"event: error\ndata: {}\n\n"), Some(&b"error"[..]));
+        assert_eq!(name(b"data: event: error\n\n"), None);
     }
 
     proptest! {

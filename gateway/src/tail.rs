@@ -9,41 +9,53 @@ use crate::usage::Usage;
 /// Bytes of the end that are kept: usage objects take a few hundred.
 const KEPT: usize = 4 * 1024;
 
+/// The end of what has passed so far.
+#[derive(Debug, Default)]
+pub struct LastBytes(Vec<u8>);
+
+impl LastBytes {
+    /// Takes what passes.
+    pub fn take(&mut self, bytes: &[u8]) {
+        let fresh = &bytes[bytes.len().saturating_sub(KEPT)..];
+        if self.0.len() + fresh.len() > 2 * KEPT {
+            let keep = KEPT.saturating_sub(fresh.len()).min(self.0.len());
+            self.0.drain(..self.0.len() - keep);
+        }
+        self.0.extend_from_slice(fresh);
+    }
+
+    /// At least the last 4 KiB, where there were so many.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// The watcher of one large answer.
 #[derive(Debug)]
 pub struct Tail {
     provider: &'static dyn Provider,
     dialect: Dialect,
-    last: Vec<u8>,
+    last: LastBytes,
     bytes: u64,
 }
 
 impl Tail {
     /// For an answer of this dialect.
     pub fn new(provider: &'static dyn Provider, dialect: Dialect) -> Self {
-        Self { provider, dialect, last: Vec::with_capacity(2 * KEPT), bytes: 0 }
+        Self { provider, dialect, last: LastBytes::default(), bytes: 0 }
     }
 
     /// Looks at a frame that passes.
     pub fn take(&mut self, frame: &Bytes) {
         self.bytes += frame.len() as u64;
-        let fresh = &frame[frame.len().saturating_sub(KEPT)..];
-        if self.last.len() + fresh.len() > 2 * KEPT {
-            let keep = KEPT.saturating_sub(fresh.len()).min(self.last.len());
-            self.last.drain(..self.last.len() - keep);
-        }
-        self.last.extend_from_slice(fresh);
+        self.last.take(frame);
     }
 
     /// Tokens, and whether they are estimated: then from the bytes seen.
     pub fn usage(&self, prompt_tokens: u64) -> (Usage, bool) {
-        match self.provider.usage_in_tail(&self.last) {
-            Some(usage) => (usage, false),
-            None => {
-                let answer = if self.dialect == Dialect::Embeddings { 0 } else { self.bytes };
-                (Usage::estimate(prompt_tokens, answer, 0), true)
-            }
-        }
+        let answer = if self.dialect == Dialect::Embeddings { 0 } else { self.bytes };
+        let told = self.provider.usage_in_tail(self.last.bytes());
+        Usage::or_estimate(told, || Usage::estimate(prompt_tokens, answer, 0))
     }
 }
 

@@ -3,16 +3,21 @@
 //! The bytes go on unchanged, except for what the gateway itself caused: usage that the client did not ask for is
 //! taken out again, and where the operator wants it the client's own model name is put in.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 
 use bytes::Bytes;
 use memchr::memmem;
+use serde_json::value::RawValue;
 
-use crate::json::pick;
+use crate::json::{behind_string, pick};
 use crate::provider::{EventFacts, Provider};
 use crate::sse::{self, Event, Splitter};
+use crate::tail::LastBytes;
 use crate::usage::Usage;
+
+/// Bytes of an event whose end has not come from which on it counts as progress: no ping is as long.
+const PROGRESS: usize = 4 * 1024;
 
 /// What is changed in a stream.
 #[derive(Debug, Clone, Default)]
@@ -30,18 +35,69 @@ pub struct Watch {
     splitter: Splitter,
     edits: Edits,
     choices: u32,
-    finished: u128,
+    finished: Finished,
     done: bool,
     /// Until the commit every event is parsed.
     pub thorough: bool,
     /// Something a client waits for has come.
     pub meaningful: bool,
+    /// One of its events is no JSON: before the commit no answer to trust, after it the client's to judge.
+    pub malformed: bool,
     /// The upstream's own error.
     pub error: Option<String>,
     usage: Option<Usage>,
     text_bytes: u64,
     events: u64,
     frames_bytes: usize,
+    /// Of an event that is too long to be held.
+    long: Option<Box<Long>>,
+}
+
+/// The choices that have finished.
+#[derive(Debug, Default)]
+struct Finished {
+    first: u128,
+    further: BTreeSet<u64>,
+}
+
+impl Finished {
+    fn add(&mut self, index: u64) {
+        match u32::try_from(index).ok().and_then(|index| 1_u128.checked_shl(index)) {
+            Some(bit) => self.first |= bit,
+            None => {
+                self.further.insert(index);
+            }
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.first.count_ones() as usize + self.further.len()
+    }
+}
+
+/// An event that passes unread: its end is looked at, because there finish and usage stand.
+#[derive(Debug, Default)]
+struct Long {
+    end: LastBytes,
+    text_bytes: usize,
+    /// Nearly all of its beginning was text, so the rest is.
+    is_text: bool,
+}
+
+impl Long {
+    fn begin(kept: &[u8], provider: &dyn Provider) -> Box<Self> {
+        let text_bytes = provider.text_bytes(kept);
+        let mut long = Self { end: LastBytes::default(), text_bytes, is_text: text_bytes > kept.len() / 2 };
+        long.end.take(kept);
+        Box::new(long)
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        self.end.take(bytes);
+        if self.is_text {
+            self.text_bytes += bytes.len();
+        }
+    }
 }
 
 impl Watch {
@@ -52,21 +108,23 @@ impl Watch {
             splitter: Splitter::default(),
             edits,
             choices,
-            finished: 0,
+            finished: Finished::default(),
             done: false,
             thorough: true,
             meaningful: false,
+            malformed: false,
             error: None,
             usage: None,
             text_bytes: 0,
             events: 0,
             frames_bytes: 0,
+            long: None,
         }
     }
 
     /// Every choice finished, or the end marker came.
     pub fn is_complete(&self) -> bool {
-        self.done || self.finished.count_ones() >= self.choices
+        self.done || self.finished.count() >= self.choices as usize
     }
 
     /// The end marker came.
@@ -74,9 +132,10 @@ impl Watch {
         self.done
     }
 
-    /// What went to the client ends between two events: always, but for one too long to be held.
+    /// What went to the client ends between two events: always, but for one too long to be held and a CR whose LF may
+    /// still come.
     pub fn between_events(&self) -> bool {
-        self.splitter.pending() <= sse::MAX_EVENT
+        self.long.is_none() && self.splitter.is_between_lines()
     }
 
     /// Bytes taken so far.
@@ -86,23 +145,28 @@ impl Watch {
 
     /// Tokens, and whether they are estimated.
     pub fn usage(&self, prompt_tokens: u64) -> (Usage, bool) {
-        match self.usage {
-            Some(usage) => (usage, false),
-            None => (Usage::estimate(prompt_tokens, self.text_bytes, self.events), true),
-        }
+        Usage::or_estimate(self.usage, || Usage::estimate(prompt_tokens, self.text_bytes, self.events))
     }
 
     /// Takes a frame and queues what goes to the client: whole events, so that a cut never leaves half of one there.
-    /// True when an event with data ended in it.
+    /// True when it brought an answer forward: not by a comment, nor by a ping in the clothes of data.
     pub fn take(&mut self, frame: &Bytes, out: &mut VecDeque<Bytes>) -> bool {
         self.frames_bytes += frame.len();
         let mut splitter = std::mem::take(&mut self.splitter);
         let mut passed = 0;
-        let mut data_came = false;
+        let mut progress = false;
         splitter.feed(frame, |event| {
-            let facts = self.look(&event.bytes);
-            data_came |= facts.is_some();
             let (start, end) = event.span;
+            if event.too_long {
+                progress = true;
+                self.end_long(&event.bytes, &frame[..end]);
+                push(out, Bytes::from(event.bytes.into_owned()));
+                push(out, frame.slice(..end));
+                passed = end;
+                return;
+            }
+            let facts = self.look(&event.bytes);
+            progress |= facts.as_ref().is_some_and(|facts| !facts.is_noise);
             let replaced = match (self.edit(&event, facts.as_ref()), start) {
                 (None, Some(_)) => return,
                 (None, None) if event.bytes.is_empty() => frame.slice(passed..end),
@@ -114,37 +178,59 @@ impl Watch {
             passed = end;
         });
         let mut held = splitter.pending().min(frame.len() - passed);
+        progress |= held > 0 && splitter.pending() > PROGRESS;
         if let Some(kept) = splitter.overflow() {
             held = 0;
+            let provider = self.provider;
+            self.long.get_or_insert_with(|| Long::begin(&kept, provider)).take(&frame[passed..]);
             push(out, Bytes::from(kept));
         }
         self.splitter = splitter;
         push(out, frame.slice(passed..frame.len() - held));
-        data_came
+        progress
+    }
+
+    /// An event that was too long has ended: these bytes of it are still here.
+    fn end_long(&mut self, kept: &[u8], rest: &[u8]) {
+        let mut long = self.long.take().unwrap_or_else(|| Long::begin(kept, self.provider));
+        long.take(rest);
+        let facts = self.provider.end_of_event(long.end.bytes(), long.text_bytes);
+        self.note(&facts);
     }
 
     /// The upstream has ended: what is still held, unless it is the torn end of a stream that is not whole.
     pub fn finish(&mut self) -> Option<Bytes> {
+        self.long = None;
         let pending = self.splitter.take_pending();
         let facts = sse::data(&pending).map(|data| self.provider.event(&data, true));
         if let Some(facts) = facts.filter(|facts| facts.error.is_none()) {
             self.note(&facts);
+            if facts.done && self.error.is_some() {
+                return None;
+            }
         }
         (self.is_complete() && !pending.is_empty()).then(|| Bytes::from(pending))
     }
 
     fn look(&mut self, event: &[u8]) -> Option<EventFacts> {
         let data = sse::data(event)?;
-        let facts = self.provider.event(&data, self.thorough);
+        let mut facts = self.provider.event(&data, self.thorough);
+        if event.first() == Some(&b'e') && !facts.done && sse::name(event) == Some(b"error") {
+            let words = String::from_utf8_lossy(&data);
+            facts.error.get_or_insert_with(|| words.chars().take(300).collect());
+        }
         self.note(&facts);
         Some(facts)
     }
 
     fn note(&mut self, facts: &EventFacts) {
         self.done |= facts.done;
-        self.finished |= facts.finished;
+        facts.finished.iter().for_each(|index| self.finished.add(*index));
         self.meaningful |= facts.meaningful;
-        self.usage = facts.usage.or(self.usage);
+        self.malformed |= facts.is_malformed;
+        if let Some(later) = facts.usage {
+            self.usage = Some(self.usage.map_or(later, |usage| usage.followed_by(later)));
+        }
         self.text_bytes += facts.text_bytes as u64;
         self.events += u64::from(facts.text_bytes > 0);
         if facts.error.is_some() && self.error.is_none() {
@@ -154,14 +240,18 @@ impl Watch {
 
     /// The event as it goes on, empty where it does not; `None`: unchanged.
     fn edit(&self, event: &Event<'_>, facts: Option<&EventFacts>) -> Option<Vec<u8>> {
+        // an LF that a cut has parted from its CR still belongs to the event before
+        let nothing = || event.bytes[..usize::from(event.bytes.starts_with(b"\n"))].to_vec();
+        let facts = facts?;
+        if facts.done {
+            // an answer with an error in it is not done, whatever its upstream says
+            return self.error.is_some().then(nothing);
+        }
         if !self.edits.strip_usage && self.edits.model.is_none() {
             return None;
         }
-        let facts = facts.filter(|f| !f.done)?;
-        if self.edits.strip_usage && facts.only_usage {
-            // an LF that a cut has parted from its CR still belongs to the event before
-            let stays = if event.bytes.starts_with(b"\n") { 1 } else { 0 };
-            return Some(event.bytes[..stays].to_vec());
+        if self.edits.strip_usage && facts.only_usage && !facts.says_more {
+            return Some(nothing());
         }
         let mut edited: Option<Vec<u8>> = None;
         if let Some(model) = &self.edits.model
@@ -170,8 +260,9 @@ impl Watch {
             let quoted = serde_json::to_vec(model).unwrap_or_default();
             edited.get_or_insert_with(|| event.bytes.to_vec()).splice(at, quoted);
         }
-        if self.edits.strip_usage
-            && let Some(at) = null_usage(edited.as_deref().unwrap_or(&event.bytes))
+        let what = if facts.only_usage { Told::Something } else { Told::Nothing };
+        while self.edits.strip_usage
+            && let Some(at) = usage_member(edited.as_deref().unwrap_or(&event.bytes), what)
         {
             edited.get_or_insert_with(|| event.bytes.to_vec()).drain(at);
         }
@@ -185,14 +276,30 @@ fn push(out: &mut VecDeque<Bytes>, bytes: Bytes) {
     }
 }
 
-/// Where `,"usage":null` stands: servers add it to every chunk once usage was asked for.
-fn null_usage(event: &[u8]) -> Option<Range<usize>> {
+/// What a `usage` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// `null`: servers add it to every chunk once usage was asked for.
+    Nothing,
+    /// Tokens, or null.
+    Something,
+}
+
+/// Where a top-level `"usage":…` stands, with its comma.
+fn usage_member(event: &[u8], told: Told) -> Option<Range<usize>> {
     const KEY: &[u8] = b"\"usage\"";
     memmem::find_iter(event, KEY).find_map(|at| {
         let rest = &event[at + KEY.len()..];
         let value = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-        value.starts_with(b"null").then_some(())?;
-        let end = event.len() - value.len() + b"null".len();
+        let length = match told {
+            Told::Nothing => value.starts_with(b"null").then_some(b"null".len())?,
+            Told::Something => {
+                let mut values = serde_json::Deserializer::from_slice(value).into_iter::<&RawValue>();
+                values.next()?.ok()?.get().len()
+            }
+        };
+        let end = event.len() - value.len() + length;
+        is_top_level(&event[end..]).then_some(())?;
         let before = event[..at].trim_ascii_end();
         if before.last() == Some(&b',') {
             return Some(before.len() - 1..end);
@@ -200,6 +307,26 @@ fn null_usage(event: &[u8]) -> Option<Range<usize>> {
         let after = event[end..].trim_ascii_start();
         after.starts_with(b",").then(|| at..event.len() - after.len() + 1)
     })
+}
+
+/// Whether just one object is still open where this rest of an event begins. Looking ahead costs less than looking
+/// back: what is sought mostly stands near the end.
+fn is_top_level(rest: &[u8]) -> bool {
+    let mut open = 1_i32;
+    let mut at = 0;
+    while let Some(byte) = rest.get(at) {
+        match byte {
+            b'"' => {
+                at = behind_string(rest, at);
+                continue;
+            }
+            b'{' | b'[' => open += 1,
+            b'}' | b']' => open -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    open == 0
 }
 
 /// Where the value of a top-level `model` stands in a JSON text.
@@ -298,6 +425,164 @@ mod tests {
         assert!(out == stream.as_bytes() && watch.is_complete());
     }
 
+    /// An event of this many bytes, its empty line included.
+    fn event_of(size: usize, end: &str) -> String {
+        let (before, behind) = ("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"", "\"}");
+        let rest = size - before.len() - behind.len() - end.len();
+        format!("{before}{}{behind}{end}", "x".repeat(rest))
+    }
+
+    #[test]
+    fn an_event_just_below_or_above_the_limit_passes_whole_and_in_its_place() {
+        let small = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
+        for size in [sse::MAX_EVENT - 1, sse::MAX_EVENT, sse::MAX_EVENT + 1, sse::MAX_EVENT + 60_000] {
+            let stream = [small, &event_of(size, "}]}\n\n"), small, "data: [DONE]\n\n"].concat();
+            for step in [1_000, 60_000, 65_536, stream.len()] {
+                let cuts: Vec<usize> = (0..stream.len()).step_by(step).collect();
+                let (out, watch) = relayed(stream.as_bytes(), &cuts, &Edits::default());
+                assert_eq!(out.len(), stream.len(), "{size} in pieces of {step}");
+                assert!(out == stream.as_bytes() && watch.is_complete(), "{size} in pieces of {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_event_goes_on_before_its_end_and_its_end_is_read() {
+        let usage =
+            "},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\n";
+        let stream = event_of(3 << 20, usage);
+        let mut watch = Watch::new(provider::of(ProviderName::Openai), 1, Edits::default());
+        let (mut out, mut most) = (VecDeque::new(), 0);
+        let mut passed = 0;
+        for frame in stream.as_bytes().chunks(16 << 10) {
+            assert!(watch.take(&Bytes::copy_from_slice(frame), &mut out), "it comes forward");
+            passed += out.drain(..).map(|piece| piece.len()).sum::<usize>();
+            most = most.max(watch.bytes() - passed);
+        }
+        assert!(passed == stream.len() && most <= sse::MAX_EVENT, "{most} bytes were held");
+        assert!(watch.is_complete() && watch.between_events());
+        assert_eq!(watch.usage(0), (Usage { input: 3, output: 4, ..Usage::default() }, false));
+    }
+
+    #[test]
+    fn the_tokens_of_a_long_text_are_estimated_from_all_of_it_and_those_of_a_picture_are_not() {
+        let output = |event: &str| {
+            let cuts: Vec<usize> = (0..event.len()).step_by(50_000).collect();
+            relayed(event.as_bytes(), &cuts, &Edits::default()).1.usage(0).0.output
+        };
+        let text = event_of(2 << 20, "}]}\n\n");
+        assert!((500_000..=(2 << 20) / 4).contains(&output(&text)), "{}", output(&text));
+        let picture = text.replace("\"content\"", "\"picture\"");
+        assert!(output(&picture) <= 1);
+    }
+
+    #[test]
+    fn behind_an_error_there_is_no_marker_of_the_end() {
+        let error = "data: {\"error\":{\"message\":\"boom\"}}\n\n";
+        for marker in ["data: [DONE]\n\n", "data: [DONE] \n\n", "data: [DONE]\n"] {
+            let mut watch = Watch::new(provider::of(ProviderName::Openai), 1, Edits::default());
+            let mut out = VecDeque::new();
+            watch.take(&Bytes::from(format!("{error}{marker}")), &mut out);
+            out.extend(watch.finish());
+            let out: Vec<u8> = out.into_iter().flatten().collect();
+            assert_eq!((String::from_utf8(out).unwrap(), watch.error.is_some()), (error.to_owned(), true));
+        }
+        let (out, watch) = relayed(
+            b"event: error\ndata: {\"message\":\"boom\"}\n\ndata: [DONE]\n\n",
+            &[],
+            &Edits::default(),
+        );
+        assert!(watch.error.is_some() && !out.ends_with(b"[DONE]\n\n"));
+    }
+
+    #[test]
+    fn only_null_usage_at_the_top_is_taken_out() {
+        let strip = |data: &str| {
+            let (out, _) = relayed(
+                format!("data: {data}\n\n").as_bytes(),
+                &[],
+                &Edits { strip_usage: true, model: None },
+            );
+            let out = String::from_utf8(out).unwrap();
+            out.strip_prefix("data: ").unwrap_or(&out).trim_end().to_owned()
+        };
+        for kept in [
+            r#"{"choices":[{"delta":{"content":"a","usage":null}}]}"#,
+            r#"{"choices":[{"delta":{"content":"a"},"usage":null}]}"#,
+            r#"{"choices":[{"delta":{"content":"\"usage\":null,"}}]}"#,
+            r#"{"x":{"usage":null},"choices":[{"delta":{"content":"a"}}]}"#,
+        ] {
+            assert_eq!(strip(kept), kept);
+        }
+        let word = r#""choices":[{"delta":{"content":"a } ] \" {"}}]"#;
+        for stripped in [
+            format!(r#"{{{word},"usage":null}}"#),
+            format!(r#"{{"usage":null,{word}}}"#),
+            format!(r#"{{{word}, "usage" : null , "usage":null}}"#),
+        ] {
+            assert_eq!(
+                strip(&stripped).replace(' ', ""),
+                format!("{{{word}}}").replace(' ', ""),
+                "{stripped}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_stands_beside_usage_survives_it() {
+        let stream = "data: {\"choices\":[],\"id\":\"c\",\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1},\"timings\":{\"predicted_ms\":1.5}}\n\n";
+        let (out, watch) = relayed(stream.as_bytes(), &[], &Edits { strip_usage: true, model: None });
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "data: {\"choices\":[],\"id\":\"c\",\"timings\":{\"predicted_ms\":1.5}}\n\n"
+        );
+        assert_eq!(watch.usage(0).0.input, 3);
+    }
+
+    #[test]
+    fn a_stream_is_complete_when_every_choice_has_finished() {
+        let complete = |choices: u32, finished: &[u64]| {
+            let mut watch = Watch::new(provider::of(ProviderName::Openai), choices, Edits::default());
+            for index in finished {
+                let chunk =
+                    format!("data: {{\"choices\":[{{\"index\":{index},\"finish_reason\":\"stop\"}}]}}\n\n");
+                watch.take(&Bytes::from(chunk), &mut VecDeque::new());
+            }
+            watch.is_complete()
+        };
+        assert!(complete(1, &[0]) && complete(2, &[0, 1]) && complete(3, &[127, 128, 4_000_000_000]));
+        assert!(
+            !complete(2, &[0]) && !complete(2, &[0, 0]) && !complete(2, &[200, 200]) && !complete(1, &[])
+        );
+    }
+
+    #[test]
+    fn pings_in_the_clothes_of_data_are_no_progress() {
+        let progress = |event: &str| {
+            [true, false].map(|thorough| {
+                let mut watch = Watch::new(provider::of(ProviderName::Openai), 1, Edits::default());
+                watch.thorough = thorough;
+                watch.take(&Bytes::from(event.to_owned()), &mut VecDeque::new())
+            })
+        };
+        for ping in [
+            ": ping\n\n",
+            "data: : keepalive\n\n",
+            "data:\n\n",
+            "data: null\n\n",
+            "event: ping\ndata: {\"type\": \"ping\"}\n\n",
+            "data: {\"cho",
+        ] {
+            assert_eq!(progress(ping), [false, false], "{ping:?}");
+        }
+        assert_eq!(progress("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n"), [true, true]);
+        assert_eq!(
+            progress(&format!("data: {{\"x\":\"{}", "x".repeat(PROGRESS))),
+            [true, true],
+            "a long event on its way"
+        );
+    }
+
     #[test]
     fn a_stream_without_finish_or_marker_is_not_whole() {
         let cut = &STREAM.as_bytes()
@@ -320,7 +605,25 @@ mod tests {
             let (out, _) = relayed(&stream, &cuts, &Edits { strip_usage: true, model: Some("m".to_owned()) });
             prop_assert_eq!(out, stream, "nothing to edit, nothing changed");
         }
+    }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn bytes_out_are_bytes_in_for_events_of_every_size(sizes in proptest::collection::vec(0_usize..5, 1..4), near in proptest::collection::vec(0_usize..70_000, 3), frames in 1_usize..5, odd in 1_usize..4_000) {
+            let limits = [100, 16 * 1024, 64 * 1024, sse::MAX_EVENT - 66_000, sse::MAX_EVENT - 2];
+            let events = sizes.iter().zip(&near).map(|(limit, more)| event_of(limits[*limit] + more, "}]}\n\n"));
+            let stream = events.chain(["data: [DONE]\n\n".to_owned()]).collect::<String>();
+            let step = 16 * 1024 * frames + odd;
+            let cuts: Vec<usize> = (0..stream.len()).step_by(step).collect();
+            let (out, watch) = relayed(stream.as_bytes(), &cuts, &Edits::default());
+            prop_assert!(out == stream.as_bytes(), "{} of {} bytes", out.len(), stream.len());
+            prop_assert!(watch.is_complete());
+        }
+    }
+
+    proptest! {
         #[test]
         fn edits_do_not_depend_on_how_a_stream_is_cut(cuts in proptest::collection::vec(any::<usize>(), 0..12)) {
             let edits = Edits { strip_usage: true, model: Some("other".to_owned()) };

@@ -43,7 +43,7 @@ struct ExpertStatus {
     tags: Vec<String>,
     priced: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    price: Option<written::Price>,
+    price: Option<written::Pricing>,
     hosting_usd_per_hour: f64,
     context_window: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,7 +85,7 @@ pub(super) fn status(state: &State) -> Status {
         model: expert.model.clone(),
         domains: expert.domains.clone(),
         tags: expert.tags.iter().cloned().collect(),
-        priced: expert.price.is_some(),
+        priced: written.price.is_some(),
         price: written.price,
         hosting_usd_per_hour: expert.hosting,
         context_window: expert.context_window,

@@ -7,6 +7,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 
 use super::Exit;
+use crate::config::written::Pricing;
 use crate::config::{self, written};
 use crate::meter::Meter;
 use crate::snapshot::{load_classifier, snapshot_for_dry_runs};
@@ -81,9 +82,11 @@ fn experts(config: &written::Config) -> Table {
             .map(String::as_str)
             .chain(expert.endpoints.iter().map(|e| e.base_url.as_str()))
             .collect();
-        let price = expert
-            .price
-            .map_or_else(|| "unpriced".to_owned(), |p| format!("{} · {}", p.input_per_1m, p.output_per_1m));
+        let price = match expert.price {
+            Some(Pricing::Listed(price)) => format!("{} · {}", price.input_per_1m, price.output_per_1m),
+            Some(Pricing::Reported(_)) => "reported".to_owned(),
+            None => "unpriced".to_owned(),
+        };
         let quality = expert.quality.iter().map(|(d, q)| format!("{d} {q}"));
         let quality: Vec<String> = quality.chain(expert.catalogue.clone()).collect();
         table.add_row([

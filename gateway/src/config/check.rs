@@ -10,7 +10,7 @@ use http::{HeaderName, Uri};
 
 use super::fault::{Faults, Place, suggestion};
 use super::tree::Spot;
-use super::written::{Config, Expert, Policy, Tenant};
+use super::written::{Config, Expert, Policy, Pricing, Tenant};
 
 /// Checks everything that needs more than one value; returns remarks that refuse nothing.
 pub(super) fn check(config: &Config, tree: &Spot, faults: &mut Faults) -> Vec<String> {
@@ -205,11 +205,12 @@ impl<'c> Check<'c> {
             let help = "price: { input_per_1m: 0.10, output_per_1m: 0.10 } (USD; 0 for a model whose tokens cost nothing)";
             self.faults.push(spot.place, format!("the expert `{name}` has no price"), help);
         }
-        if let Some(price) = expert.price {
+        if let Some(price) = expert.price.as_ref().and_then(Pricing::listed) {
             let price_spot = spot.get("price");
             let figures = [
                 ("input_per_1m", Some(price.input_per_1m)),
                 ("cached_input_per_1m", price.cached_input_per_1m),
+                ("cache_write_per_1m", price.cache_write_per_1m),
                 ("output_per_1m", Some(price.output_per_1m)),
             ];
             for (key, value) in figures {

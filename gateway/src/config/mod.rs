@@ -9,6 +9,7 @@ mod check;
 mod env;
 mod fault;
 mod origin;
+mod pricing;
 mod tree;
 mod units;
 pub mod written;

@@ -125,6 +125,34 @@ fn a_policy_has_one_dial() {
 }
 
 #[test]
+fn a_price_is_a_list_or_what_the_upstream_reports() {
+    let with = |price: &str| EXPERT.replace("{ input_per_1m: 1, output_per_1m: 2 }", price);
+    let price = |text: &str| read(&with(text)).unwrap().config.experts[0].price.unwrap();
+    assert!(matches!(price("reported"), written::Pricing::Reported(_)));
+    let list = price(
+        "{ input_per_1m: 3e-1, cached_input_per_1m: .3, cache_write_per_1m: +2.5E-01, output_per_1m: 0 }",
+    );
+    let list = list.listed().unwrap();
+    assert_eq!((list.input_per_1m, list.output_per_1m), (0.3, 0.0));
+    assert_eq!((list.cached_input_per_1m, list.cache_write_per_1m), (Some(0.3), Some(0.25)));
+    for wrong in [
+        "free",
+        "3",
+        "[]",
+        "{ input_per_1m: 1 }",
+        "{ input_per_1m: 1, output_per_1m: 2, ouput_per_1m: 2 }",
+        "{ input_per_1m: 1, output_per_1m: 2, cache_write_per_1m: -1 }",
+        "{ input_per_1m: '0,3', output_per_1m: 2 }",
+        "{ input_per_1m: .inf, output_per_1m: 2 }",
+        "{ input_per_1m: 1e400, output_per_1m: 2 }",
+    ] {
+        let found = faults(&with(wrong));
+        assert_eq!(found.len(), 1, "{wrong}: {found:?}");
+        assert_eq!(found[0].0, 7, "{wrong}: {found:?}");
+    }
+}
+
+#[test]
 fn an_expert_that_is_hosted_needs_no_token_price() {
     let text = EXPERT.replace("price: { input_per_1m: 1, output_per_1m: 2 }", "hosting: { usd_per_hour: 1 }");
     assert!(read(&text).is_ok());
@@ -180,7 +208,7 @@ fn figures_that_cannot_work_are_refused_and_their_neighbours_are_not() {
         ("expert.context_window", &["16", "1000000000"], &["0", "15", "1000000001"]),
         ("expert.max_output_tokens", &["1"], &["0"]),
         ("expert.max_concurrency", &["1", "1048576"], &["0", "4294967295"]),
-        ("server.keep_alive", &["1s", "1h"], &["0s", "1us", "999ms", "2h"]),
+        ("server.keep_alive", &["10ms", "1h"], &["0s", "1us", "9ms", "2h"]),
         ("server.body_timeout", &["1ms"], &["0s", "2h"]),
         ("server.drain_timeout", &["0s", "24h"], &["25h"]),
         ("server.max_buffered", &["32MiB", "1024GiB"], &["0", "31MiB", "9000000000GiB", "1025GiB"]),

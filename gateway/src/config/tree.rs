@@ -193,6 +193,10 @@ impl de::Error for Stop {
         Self::Says(format!("`{field}` is missing"))
     }
 
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Self::Says(format!("unknown key `{field}`: {}", suggestion(field, expected.iter().copied())))
+    }
+
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
         Self::Says(format!(
             "`{variant}` is not known here: {}",

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::pricing::{Price, Pricing, Reported};
 use super::units::{DurationText, Percent, Secret, Size};
 
 /// The whole file.
@@ -279,9 +280,10 @@ pub struct Expert {
     /// of a good answer is then estimated for each prompt, in the domains where it was graded. `quality` goes first.
     #[serde(default)]
     pub catalogue: Option<String>,
-    /// Price per million tokens, USD. Needed, unless `hosting` is given: then its requests count as unpriced.
+    /// Price per million tokens, USD, or `reported`: what the upstream says each answer cost (`usage.cost`). Needed,
+    /// unless `hosting` is given: then its requests count as unpriced.
     #[serde(default)]
-    pub price: Option<Price>,
+    pub price: Option<Pricing>,
     /// What a self-hosted model costs whether used or not.
     #[serde(default)]
     pub hosting: Option<Hosting>,
@@ -337,22 +339,6 @@ fn one() -> u32 {
     1
 }
 
-/// USD per million tokens.
-#[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub struct Price {
-    /// Prompt tokens.
-    #[schemars(range(min = 0.0))]
-    pub input_per_1m: f64,
-    /// Prompt tokens the upstream had in its cache; default: as input.
-    #[serde(default)]
-    #[schemars(range(min = 0.0))]
-    pub cached_input_per_1m: Option<f64>,
-    /// Answer tokens, reasoning included.
-    #[schemars(range(min = 0.0))]
-    pub output_per_1m: f64,
-}
-
 /// Cost of a self-hosted model.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -406,13 +392,13 @@ pub struct Governance {
 pub struct Timeouts {
     /// TCP and TLS.
     pub connect: DurationText,
-    /// From the request's last byte to the response's head.
+    /// Of a stream: until the response's head.
     pub headers: DurationText,
-    /// From the head to the first meaningful event of a stream; of an answer that is not streamed, its whole body.
+    /// Of a stream: from the head to the first meaningful event. Models that think first may say nothing for minutes.
     pub first_token: DurationText,
     /// Between two events of a stream; comments count as silence.
     pub idle: DurationText,
-    /// The whole attempt.
+    /// The whole attempt; the only limit of an answer that is not streamed, besides `connect`.
     pub total: DurationText,
 }
 
@@ -422,7 +408,7 @@ impl Default for Timeouts {
             connect: DurationText::secs(2),
             headers: DurationText::secs(60),
             first_token: DurationText::secs(60),
-            idle: DurationText::secs(30),
+            idle: DurationText::secs(60),
             total: DurationText::secs(600),
         }
     }

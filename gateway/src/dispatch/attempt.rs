@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use http::response;
+use http::{HeaderValue, response};
 use tokio::time::Instant;
 
 use super::attempt_error::{self, AttemptError};
@@ -16,7 +16,7 @@ use super::{Answer, Errand, streams, through};
 use crate::body::Body;
 use crate::expert::circuit::ProbePermit;
 use crate::expert::endpoint::Endpoint;
-use crate::expert::{Expert, Lease};
+use crate::expert::{Expert, Lease, Timeouts};
 use crate::plan::expected_output;
 use crate::probe::{Expected, Probed, probe};
 use crate::record::{self, AttemptOutcome, Outcome, Reason, Record};
@@ -45,6 +45,8 @@ pub(super) struct Attempt<'a> {
     expert: &'a Expert,
     endpoint: &'a Arc<Endpoint>,
     entry: Attempted,
+    /// Time limits of its steps.
+    limits: Timeouts,
     total_at: Instant,
     reuse: Reuse,
     /// The gateway asks for the usage of a stream.
@@ -63,7 +65,13 @@ impl<'a> Attempt<'a> {
     ) -> Self {
         let refused = manner.omit_usage || endpoint.refuses_stream_options.load(Ordering::Relaxed);
         let entry = enter(record, expert, endpoint);
-        let total_at = entry.started + expert.timeouts.total;
+        let mut limits = expert.timeouts;
+        if !streams(errand) {
+            // the head of a whole answer comes when the model is done
+            limits.headers = limits.total;
+            limits.first_token = limits.total;
+        }
+        let total_at = entry.started + limits.total;
         Self {
             state,
             record,
@@ -71,6 +79,7 @@ impl<'a> Attempt<'a> {
             expert,
             endpoint,
             entry,
+            limits,
             total_at: errand.deadline.map_or(total_at, |deadline| deadline.min(total_at)),
             reuse: if manner.fresh { Reuse::Never } else { Reuse::Idle },
             asks_usage: expert.stream_usage.asks(refused) && errand.ask.adds_usage(errand.dialect),
@@ -106,7 +115,8 @@ impl<'a> Attempt<'a> {
         let expected = Expected {
             dialect: errand.dialect,
             stream: streams(errand).then(|| self.watcher()),
-            deadline: (Instant::now() + expert.timeouts.first_token).min(total_at),
+            deadline: (Instant::now() + self.limits.first_token).min(total_at),
+            asked: errand.headers,
         };
         match probe(answered, expert.provider, expected).await {
             Ok(Probed::Refused { head, body }) => {
@@ -159,13 +169,15 @@ impl<'a> Attempt<'a> {
             Probed::Whole { head, body, usage, text_bytes } => {
                 held.permit.succeeded();
                 self.note(AttemptOutcome::Ok, Some(head.status.as_u16()));
-                let estimated = usage.is_none();
-                let usage = usage.unwrap_or_else(|| Usage::estimate(prompt_tokens, text_bytes as u64, 0));
+                let (usage, estimated) =
+                    Usage::or_estimate(usage, || Usage::estimate(prompt_tokens, text_bytes as u64, 0));
                 record.facts().usage = Some((usage, estimated));
                 let bill = settle::bill(&record.snapshot, expert.index, &usage, &record.facts().retried);
                 (head, Body::full(renamed(record, errand, body)), Some(bill))
             }
-            Probed::Stream { head, upstream, queue, watch } => {
+            Probed::Stream { mut head, upstream, queue, watch } => {
+                // nginx gathers what it relays, unless the answer says otherwise
+                head.headers.entry("x-accel-buffering").or_insert(HeaderValue::from_static("no"));
                 let (watched, clocks) = (Watched::Events(watch), clocks(true));
                 (head, relay(Parts { upstream, queue, watched, clocks, held, prompt_tokens }), None)
             }
@@ -249,12 +261,12 @@ struct Unbilled<'r> {
 }
 
 impl<'r> Unbilled<'r> {
-    fn new(attempt: &Attempt<'r>) -> Self {
+    fn new(attempt: &'r Attempt<'r>) -> Self {
         let Attempt { record, errand, expert, total_at, reuse, .. } = *attempt;
         Self {
             record,
             expert: expert.index,
-            terms: Terms { reuse, ..Terms::new(&expert.timeouts, total_at) },
+            terms: Terms { reuse, ..Terms::new(&attempt.limits, total_at) },
             prompt: errand.ask.tokens_estimated,
             answer: expected_output(expert, errand.ask, errand.expected_output),
         }

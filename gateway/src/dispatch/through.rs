@@ -60,8 +60,15 @@ const TRACE_CONTEXT: [HeaderName; 2] =
     [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 
 /// Headers of an upstream that the client may see, besides those that begin with one of [`PREFIXES`].
-const PASSED_DOWN: [&str; 5] =
-    ["content-type", "cache-control", "retry-after", "retry-after-ms", "x-should-retry"];
+const PASSED_DOWN: [&str; 7] = [
+    "content-type",
+    "content-encoding",
+    "cache-control",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+    "x-accel-buffering",
+];
 const PREFIXES: [&str; 2] = ["x-ratelimit-", "openai-"];
 
 /// Headers of an answer, the gateway's own and hyper's included, for which there is room from the start.

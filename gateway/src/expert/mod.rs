@@ -13,8 +13,9 @@ use http::{HeaderName, HeaderValue};
 
 use crate::config::written::StreamUsage;
 use crate::constraint::Capabilities;
-use crate::price::Price;
+use crate::price::{MicroUsd, Price};
 use crate::provider::Provider;
+use crate::usage::Usage;
 use endpoint::Endpoint;
 
 /// A model as configured, and its load right now.
@@ -50,6 +51,8 @@ pub struct Expert {
     pub graded: Vec<bool>,
     /// Price of its tokens; `None`: unknown.
     pub price: Option<Price>,
+    /// What an answer cost is what its upstream says.
+    pub reports_cost: bool,
     /// USD per hour, used or not.
     pub hosting: f64,
     /// Tokens of prompt and answer together.
@@ -90,6 +93,11 @@ pub struct Timeouts {
 }
 
 impl Expert {
+    /// What an answer cost; `None`: unpriced, or the upstream did not say.
+    pub fn cost(&self, usage: &Usage) -> Option<MicroUsd> {
+        if self.reports_cost { usage.cost } else { self.price.map(|price| price.cost(usage)) }
+    }
+
     /// Takes a place, or nothing where it is at its capacity.
     pub fn lease(&self) -> Option<Lease> {
         let taken = self.load.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {

@@ -62,6 +62,7 @@ pub struct Meter {
     pub hosting: GaugeVec,
     unpriced: IntCounterVec,
     usage_missing: IntCounterVec,
+    usage_implausible: IntCounterVec,
     feedback: HistogramVec,
     /// 1 or 0.
     pub reload_success: IntGauge,
@@ -102,6 +103,8 @@ pub struct ExpertMeter {
     pub unpriced: IntCounter,
     /// Answers without usage.
     pub usage_missing: IntCounter,
+    /// Answers whose usage cannot be true.
+    pub usage_implausible: IntCounter,
     decisions: Box<[[OnceLock<IntCounter>; Reason::COUNT]]>,
     name: String,
 }
@@ -284,6 +287,11 @@ impl Meter {
                 "Answers whose upstream sent no usage: their tokens are estimates.",
                 &["expert"],
             ),
+            usage_implausible: f.counters(
+                "usage_implausible_total",
+                "Answers whose upstream told figures of usage that cannot be true (negative, no number, above 10⁹): their tokens are estimates.",
+                &["expert"],
+            ),
             feedback: f.histograms(
                 "feedback_score",
                 "What people made of answers, 0 to 1; expert `unknown`: the decision is no longer remembered.",
@@ -334,6 +342,7 @@ impl Meter {
             saved: self.saved.with_label_values(&[name]),
             unpriced: self.unpriced.with_label_values(&[name]),
             usage_missing: self.usage_missing.with_label_values(&[name]),
+            usage_implausible: self.usage_implausible.with_label_values(&[name]),
             decisions: (0..=domains).map(|_| Default::default()).collect(),
             name: name.to_owned(),
         };

@@ -18,7 +18,15 @@ use crate::price::MicroUsd;
 use crate::usage::Usage;
 
 /// A request that prices are compared by, tokens.
-pub(super) const USUAL: Usage = Usage { input: 250, cached_input: 0, output: 250, reasoning: 0 };
+pub(super) const USUAL: Usage = Usage {
+    input: 250,
+    cached_input: 0,
+    cache_write: 0,
+    output: 250,
+    reasoning: 0,
+    cost: None,
+    implausible: false,
+};
 
 /// What a policy does on graded prompts.
 #[derive(Debug, Clone, PartialEq, Serialize)]

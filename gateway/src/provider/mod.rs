@@ -23,12 +23,18 @@ pub struct EventFacts {
     pub error: Option<String>,
     /// It carries something a client waits for: text, a tool call, a finish.
     pub meaningful: bool,
-    /// Choices that finished in it: bit by index.
-    pub finished: u128,
+    /// Choices that finished in it, by index.
+    pub finished: Vec<u64>,
     /// Tokens it reports.
     pub usage: Option<Usage>,
     /// It is only there because usage was asked for: no choices, just usage.
     pub only_usage: bool,
+    /// Beside usage it says what no other event does.
+    pub says_more: bool,
+    /// It begins as JSON and is none.
+    pub is_malformed: bool,
+    /// It is no part of an answer: a ping in the clothes of data.
+    pub is_noise: bool,
     /// Bytes of text in it.
     pub text_bytes: usize,
 }
@@ -56,6 +62,15 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
 
     /// Looks at an event's data. `thorough`: everything; otherwise just enough to relay and count, by scanning.
     fn event(&self, data: &[u8], thorough: bool) -> EventFacts;
+
+    /// Looks at the end of an event that was too long to be held, with this many bytes of text in it.
+    fn end_of_event(&self, end: &[u8], text_bytes: usize) -> EventFacts;
+
+    /// Bytes of text in some piece of an answer.
+    fn text_bytes(&self, data: &[u8]) -> usize;
+
+    /// A whole answer as the events of a stream, for a client that asked for one. `None`: it cannot be.
+    fn played(&self, dialect: Dialect, answer: &[u8]) -> Option<Vec<u8>>;
 
     /// Looks at a whole answer.
     fn answer(&self, dialect: Dialect, body: &[u8]) -> AnswerFacts;

@@ -4,20 +4,19 @@
 //! with bare quotes and a colon behind can only be a key. Only events in which something of interest stands are
 //! parsed.
 
-use std::borrow::Cow;
-use std::fmt;
+mod chunk;
+mod played;
+
 use std::sync::LazyLock;
 
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use memchr::memmem::Finder;
-use serde::Deserialize;
-use serde::de::{self, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{AnswerFacts, EventFacts, Provider, Refusal};
 use crate::api::Dialect;
 use crate::config::Secret;
-use crate::json::pick;
+use crate::json::{pick, without_nan};
 use crate::usage::{Usage, reported};
 
 /// The codec.
@@ -42,33 +41,47 @@ impl Provider for OpenAi {
     }
 
     fn event(&self, data: &[u8], thorough: bool) -> EventFacts {
-        if data == b"[DONE]" {
+        let data = data.trim_ascii();
+        // so do SDKs: whatever stands behind it
+        if data.starts_with(b"[DONE]") {
             return EventFacts { done: true, ..EventFacts::default() };
         }
         if thorough || is_interesting(data) {
-            return parse_event(data);
+            return chunk::read(data);
         }
-        EventFacts { meaningful: true, text_bytes: text_bytes(data), ..EventFacts::default() }
+        let is_noise = KEYS.choices.find(data).is_none();
+        EventFacts { meaningful: !is_noise, is_noise, text_bytes: text_bytes(data), ..EventFacts::default() }
+    }
+
+    fn end_of_event(&self, end: &[u8], text_bytes: usize) -> EventFacts {
+        let finished = has_value(end, &KEYS.telling[FINISH]).then_some(0);
+        EventFacts {
+            meaningful: true,
+            finished: finished.into_iter().collect(),
+            usage: self.usage_in_tail(end),
+            text_bytes,
+            ..EventFacts::default()
+        }
+    }
+
+    fn text_bytes(&self, data: &[u8]) -> usize {
+        text_bytes(data)
+    }
+
+    fn played(&self, dialect: Dialect, answer: &[u8]) -> Option<Vec<u8>> {
+        played::events(dialect, answer)
     }
 
     fn answer(&self, dialect: Dialect, body: &[u8]) -> AnswerFacts {
-        let key = if dialect == Dialect::Embeddings { "data" } else { "choices" };
-        let Some([error, result, usage]) = pick(body, ["error", key, "usage"]) else {
-            return AnswerFacts::Bad(if body.is_empty() {
+        let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+        read_answer(dialect, body).unwrap_or_else(|| {
+            let mended = without_nan(body).and_then(|mended| read_answer(dialect, &mended));
+            mended.unwrap_or(AnswerFacts::Bad(if body.is_empty() {
                 "an empty body"
             } else {
                 "a body that is no JSON answer"
-            });
-        };
-        if error.is_some() {
-            return AnswerFacts::Bad("an error with status 200");
-        }
-        let Some(result) = result.filter(|r| r.get() != "[]") else {
-            return AnswerFacts::Bad("an answer without choices");
-        };
-        let usage = usage.and_then(|raw| reported(raw.get()));
-        let counts = (usage.is_none() && dialect != Dialect::Embeddings).then_some(result);
-        AnswerFacts::Good { usage, text_bytes: counts.map_or(0, |r| text_bytes(r.get().as_bytes())) }
+            }))
+        })
     }
 
     fn usage_in_tail(&self, tail: &[u8]) -> Option<Usage> {
@@ -87,18 +100,39 @@ impl Provider for OpenAi {
     }
 }
 
-/// Position of `"usage"` in [`Keys::telling`].
+/// `None`: it is no JSON object.
+fn read_answer(dialect: Dialect, body: &[u8]) -> Option<AnswerFacts> {
+    let embeds = dialect == Dialect::Embeddings;
+    let [error, result, usage] = pick(body, ["error", if embeds { "data" } else { "choices" }, "usage"])?;
+    if error.is_some_and(|error| !chunk::is_falsy(error.get())) {
+        return Some(AnswerFacts::Bad("an error with status 200"));
+    }
+    // no texts have no embeddings
+    let Some(result) = result.filter(|r| r.get().starts_with('[') && (embeds || !chunk::is_blank(r.get())))
+    else {
+        return Some(AnswerFacts::Bad("an answer without choices"));
+    };
+    let usage = usage.and_then(|raw| reported(raw.get()));
+    let counts = (!usage.is_some_and(|usage| !usage.implausible) && !embeds).then_some(result);
+    Some(AnswerFacts::Good { usage, text_bytes: counts.map_or(0, |r| text_bytes(r.get().as_bytes())) })
+}
+
+/// Positions in [`Keys::telling`].
+const FINISH: usize = 0;
 const USAGE: usize = 1;
 
 /// Searchers for the keys that matter; made once, because making one costs more than searching a chunk.
 struct Keys {
     telling: [Finder<'static>; 3],
+    choices: Finder<'static>,
     texts: [Finder<'static>; 4],
 }
 
 static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
     telling: ["\"finish_reason\"", "\"usage\"", "\"error\""].map(Finder::new),
-    texts: ["\"content\"", "\"text\"", "\"reasoning_content\"", "\"arguments\""].map(Finder::new),
+    choices: Finder::new("\"choices\""),
+    // the third begins two keys: OpenRouter's and vLLM's `reasoning`, DeepSeek's `reasoning_content`
+    texts: ["\"content\"", "\"text\"", "\"reasoning", "\"arguments\""].map(Finder::new),
 });
 
 /// Whether a chunk says more than text: an error, a finish, usage.
@@ -106,14 +140,16 @@ fn is_interesting(data: &[u8]) -> bool {
     KEYS.telling.iter().any(|key| has_value(data, key))
 }
 
-/// Whether the key stands in it with a value other than null.
+/// Whether the key stands in it with a value other than null or an empty text.
 fn has_value(data: &[u8], key: &Finder<'_>) -> bool {
     key.find_iter(data).any(|at| has_value_at(data, at, key))
 }
 
 fn has_value_at(data: &[u8], at: usize, key: &Finder<'_>) -> bool {
     let rest = data[at + key.needle().len()..].trim_ascii_start();
-    rest.first() == Some(&b':') && !rest[1..].trim_ascii_start().starts_with(b"null")
+    let Some(value) = rest.strip_prefix(b":") else { return false };
+    let value = value.trim_ascii_start();
+    !value.starts_with(b"null") && !value.starts_with(b"\"\"")
 }
 
 /// Bytes of the text values in a chunk or an answer, escapes included.
@@ -126,6 +162,8 @@ fn text_bytes(data: &[u8]) -> usize {
 
 /// Length of the string behind a key's colon; 0 where there is none.
 fn string_len(rest: &[u8]) -> usize {
+    let rest = rest.strip_prefix(b"_content").unwrap_or(rest);
+    let rest = rest.strip_prefix(b"\"").unwrap_or(rest);
     let Some(rest) = rest.trim_ascii_start().strip_prefix(b":") else { return 0 };
     let Some(inside) = rest.trim_ascii_start().strip_prefix(b"\"") else { return 0 };
     let mut at = 0;
@@ -138,82 +176,6 @@ fn string_len(rest: &[u8]) -> usize {
     inside.len()
 }
 
-fn parse_event(data: &[u8]) -> EventFacts {
-    let mut facts = EventFacts::default();
-    let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else {
-        facts.error = Some("an event that is no JSON".to_owned());
-        return facts;
-    };
-    if let Some(error) = chunk.error.filter(|e| e.get() != "null") {
-        facts.error = Some(error.get().chars().take(300).collect());
-        return facts;
-    }
-    facts.usage = chunk.usage.and_then(|raw| reported(raw.get()));
-    facts.only_usage = chunk.usage.is_some_and(|u| u.get() != "null") && chunk.choices.is_empty();
-    for choice in &chunk.choices {
-        let finished = choice.finish_reason.is_some_and(|r| r.get() != "null");
-        if finished {
-            facts.finished |= 1_u128.checked_shl(choice.index).unwrap_or(0);
-        }
-        let text = choice.text.is_some_and(|t| !is_blank(t.get()));
-        facts.meaningful |= finished || text || choice.delta.as_ref().is_some_and(|d| d.0);
-    }
-    facts.text_bytes = text_bytes(data);
-    facts
-}
-
-fn is_blank(raw: &str) -> bool {
-    matches!(raw, "null" | "\"\"" | "[]" | "{}")
-}
-
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    #[serde(borrow, default)]
-    choices: Vec<Choice<'a>>,
-    #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(default)]
-    index: u32,
-    #[serde(borrow, default)]
-    finish_reason: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    text: Option<&'a RawValue>,
-    #[serde(default)]
-    delta: Option<Delta>,
-}
-
-/// Whether anything but the role stands in a delta.
-struct Delta(bool);
-
-impl<'de> Deserialize<'de> for Delta {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Keys;
-        impl<'de> Visitor<'de> for Keys {
-            type Value = Delta;
-
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("a delta")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Delta, A::Error> {
-                let mut any = false;
-                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-                    let value: &RawValue = map.next_value()?;
-                    any |= key != "role" && !is_blank(value.get());
-                }
-                Ok(Delta(any))
-            }
-        }
-        deserializer.deserialize_map(Keys)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,27 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn a_role_alone_is_not_yet_an_answer() {
-        assert!(
-            !event(
-                r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
-                true
-            )
-            .meaningful
-        );
-        assert!(!event(r#"{"choices":[]}"#, true).meaningful);
-        assert!(event(r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#, true).meaningful);
-        assert!(event(r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0}]}}]}"#, true).meaningful);
-        assert!(event(r#"{"choices":[{"index":0,"text":"a"}]}"#, true).meaningful);
-    }
-
-    #[test]
     fn scanning_sees_what_parsing_sees() {
         let chunks = [
             r#"{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}"#,
             r#"{"choices":[{"index":0,"delta":{"content":"\"usage\": {"},"finish_reason":null}],"usage":null}"#,
             r#"{"choices":[], "usage" : {"prompt_tokens":3,"completion_tokens":4}}"#,
             r#"{"error":{"message":"boom"}}"#,
+            r#"{"type":"ping"}"#,
+            r#"{"choices":[{"index":0,"delta":{"reasoning":"abc"},"finish_reason":""}]}"#,
             r#"{"choices":[{"index":0,"delta":{"content":"finish_reason"},"finish_reason": null}]}"#,
         ];
         for chunk in chunks {
@@ -252,6 +201,7 @@ mod tests {
             assert_eq!(scanned.usage, parsed.usage, "{chunk}");
             assert_eq!(scanned.error, parsed.error, "{chunk}");
             assert_eq!(scanned.only_usage, parsed.only_usage, "{chunk}");
+            assert_eq!(scanned.is_noise, parsed.is_noise, "{chunk}");
             assert_eq!(scanned.text_bytes, parsed.text_bytes, "{chunk}");
         }
     }
@@ -263,6 +213,10 @@ mod tests {
             "<html>",
             "{}",
             r#"{"choices":[]}"#,
+            r#"{"choices":[ ]}"#,
+            r#"{"choices":null}"#,
+            r#"{"choices":{}}"#,
+            r#"{"choices":"x"}"#,
             r#"{"error":{"message":"x"},"choices":[1]}"#,
             r#"{"choices":[{"index":0"#,
         ];
@@ -275,5 +229,43 @@ mod tests {
         let silent = r#"{"choices":[{"message":{"content":"abcd"}}]}"#;
         let counted = AnswerFacts::Good { usage: None, text_bytes: 4 };
         assert_eq!(OpenAi.answer(Dialect::Chat, silent.as_bytes()), counted);
+    }
+
+    #[test]
+    fn what_clients_read_is_an_answer_here_too() {
+        for body in [
+            r#"{"error":null,"choices":[{"message":{"content":"a"}}]}"#,
+            r#"{"error":"","choices":[{"message":{"content":"a"}}]}"#,
+            "\n\n {\"choices\":[{}]}\n",
+            "\u{feff}{\"choices\":[{}]}",
+            r#"{"choices":[{"logprobs":{"x":NaN,"y":-Infinity}}]}"#,
+            r#"{"\ud83d":1,"choices":[{"message":{"content":"\ude00"}}],"choices":[{}]}"#,
+        ] {
+            assert!(
+                matches!(OpenAi.answer(Dialect::Chat, body.as_bytes()), AnswerFacts::Good { .. }),
+                "{body}"
+            );
+        }
+        let none = AnswerFacts::Good { usage: None, text_bytes: 0 };
+        assert_eq!(OpenAi.answer(Dialect::Embeddings, br#"{"data":[]}"#), none);
+    }
+
+    #[test]
+    fn the_end_of_a_long_event_tells_finish_and_usage() {
+        let end = br#"AAAA"}}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
+        let facts = OpenAi.end_of_event(end, 9);
+        assert_eq!(facts.usage, Some(Usage { input: 3, output: 4, ..Usage::default() }));
+        assert_eq!((facts.finished, facts.meaningful, facts.text_bytes), (vec![0], true, 9));
+        assert!(OpenAi.end_of_event(br#"AAAA"},"finish_reason":null}]}"#, 0).finished.is_empty());
+    }
+
+    #[test]
+    fn the_marker_counts_with_blanks_around_it_and_whatever_stands_behind() {
+        for marker in ["[DONE]", "[DONE] ", " [DONE]", "[DONE]\t", "[DONE] x"] {
+            assert!(event(marker, true).done && event(marker, false).done, "{marker:?}");
+        }
+        for none in ["DONE", "[done]", "[]", "\"[DONE]\""] {
+            assert!(!event(none, true).done, "{none}");
+        }
     }
 }

@@ -137,6 +137,9 @@ impl Line<'_> {
     fn usage(&mut self, usage: &Usage) -> &mut Self {
         self.raw("{\"input\":").whole(usage.input);
         self.raw(",\"cached_input\":").whole(usage.cached_input);
+        if usage.cache_write > 0 {
+            self.raw(",\"cache_write\":").whole(usage.cache_write);
+        }
         self.raw(",\"output\":").whole(usage.output);
         self.raw(",\"reasoning\":").whole(usage.reasoning);
         self.raw("}")

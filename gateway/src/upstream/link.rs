@@ -7,9 +7,10 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::coop::unconstrained;
 
+use crate::decode::{Coding, Inflater};
 use crate::expert::endpoint::Endpoint;
 
 /// Most bytes that are read at once, and the longest head.
@@ -30,6 +32,8 @@ const MAX_READ: usize = 64 * 1024;
 /// One HTTP/1.1 connection.
 pub(super) struct Link {
     sender: SendRequest<Full<Bytes>>,
+    /// The rest of the last answer, which nobody waits for.
+    rest: Option<Incoming>,
     /// `None` once it has ended.
     work: Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
     /// When it was opened.
@@ -44,7 +48,7 @@ impl Link {
     {
         let mut builder = http1::Builder::new();
         let (sender, connection) = builder.max_buf_size(MAX_READ).handshake(TokioIo::new(stream)).await?;
-        Ok(Self { sender, work: Some(Box::pin(connection)), since: Instant::now() })
+        Ok(Self { sender, rest: None, work: Some(Box::pin(connection)), since: Instant::now() })
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -64,6 +68,13 @@ impl Link {
     /// Whether it can take a request: it is still open, and its last answer is through.
     pub(super) fn is_idle(&mut self) -> bool {
         work(&mut self.work, &mut nobody());
+        if let Some(rest) = &mut self.rest {
+            if !matches!(Pin::new(rest).poll_frame(&mut nobody()), Poll::Ready(None)) {
+                return false;
+            }
+            self.rest = None;
+            work(&mut self.work, &mut nobody());
+        }
         self.work.is_some() && self.sender.is_ready()
     }
 }
@@ -95,6 +106,26 @@ impl fmt::Debug for Link {
     }
 }
 
+/// Why a body broke off.
+#[derive(Debug)]
+pub enum Broken {
+    /// Its connection did, or its framing made no sense.
+    Wire(hyper::Error),
+    /// It is not what its `content-encoding` says.
+    Coding(io::Error),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wire(error) => error.fmt(out),
+            Self::Coding(error) => error.fmt(out),
+        }
+    }
+}
+
+impl std::error::Error for Broken {}
+
 /// The body of an answer as it comes. Read to its end, it gives its connection back to the pool; dropped before, it
 /// closes it.
 #[derive(Debug)]
@@ -102,15 +133,50 @@ pub struct Coming {
     incoming: Incoming,
     link: Option<Link>,
     endpoint: Arc<Endpoint>,
+    inflater: Option<Box<Inflater>>,
 }
 
 impl Coming {
     pub(super) fn new(incoming: Incoming, link: Link, endpoint: &Arc<Endpoint>) -> Self {
-        Self { incoming, link: Some(link), endpoint: Arc::clone(endpoint) }
+        Self { incoming, link: Some(link), endpoint: Arc::clone(endpoint), inflater: None }
     }
 
-    /// The next bytes; trailers are dropped.
-    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Bytes>>> {
+    /// From here on its compression is undone.
+    pub fn inflate(&mut self, coding: Coding) {
+        self.inflater = Inflater::new(coding).map(Box::new);
+    }
+
+    /// Nothing more of it is wanted, and its end is not waited for: the connection is kept if the end has come by the
+    /// time somebody wants it.
+    pub fn leave(self) {
+        if let Some(mut link) = self.link {
+            link.rest = Some(self.incoming);
+            self.endpoint.pool.put(link);
+        }
+    }
+
+    /// The next bytes, uncompressed.
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        loop {
+            if let Some(inflater) = &mut self.inflater
+                && let Some(piece) = inflater.next().transpose()
+            {
+                return Poll::Ready(Some(piece.map_err(Broken::Coding)));
+            }
+            let came = ready!(self.poll_wire(cx));
+            let Some(inflater) = &mut self.inflater else {
+                return Poll::Ready(came.map(|data| data.map_err(Broken::Wire)));
+            };
+            match came {
+                Some(Ok(data)) => inflater.feed(data),
+                Some(Err(error)) => return Poll::Ready(Some(Err(Broken::Wire(error)))),
+                None => return Poll::Ready(inflater.finish().err().map(|error| Err(Broken::Coding(error)))),
+            }
+        }
+    }
+
+    /// The next bytes of the wire; trailers are dropped.
+    fn poll_wire(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Bytes>>> {
         loop {
             let mut polled = Pin::new(&mut self.incoming).poll_frame(&mut nobody());
             if let (Poll::Pending, Some(link)) = (&polled, &mut self.link) {
@@ -135,7 +201,7 @@ impl Coming {
     }
 
     /// The same, awaited.
-    pub async fn data(&mut self) -> Option<hyper::Result<Bytes>> {
+    pub async fn data(&mut self) -> Option<Result<Bytes, Broken>> {
         poll_fn(|cx| self.poll_data(cx)).await
     }
 }

@@ -26,7 +26,7 @@ use crate::expert::Timeouts;
 use crate::expert::endpoint::Endpoint;
 use link::Link;
 
-pub use link::Coming;
+pub use link::{Broken, Coming};
 pub use pool::Pool;
 
 /// A reused connection that ends this soon was most likely closed by the server just before: who ends it later has begun

@@ -24,7 +24,7 @@ use super::Prompt;
 use super::graded::{Graded, JOINING, LARGE};
 use crate::api::Dialect;
 use crate::cli::Exit;
-use crate::config::written::{self, Config, Governance, Policy, Price, ProviderName};
+use crate::config::written::{self, Config, Governance, Policy, Price, Pricing, ProviderName};
 use crate::config::{self, Checked, DurationText};
 use crate::expert::Timeouts;
 use crate::expert::endpoint::Endpoint;
@@ -201,11 +201,12 @@ fn expert(graded: &Graded) -> written::Expert {
         domains: Vec::new(),
         quality: BTreeMap::new(),
         catalogue: Some(graded.catalogue.to_owned()),
-        price: Some(Price {
+        price: Some(Pricing::Listed(Price {
             input_per_1m: graded.usd_per_1m,
             cached_input_per_1m: None,
+            cache_write_per_1m: None,
             output_per_1m: graded.usd_per_1m,
-        }),
+        })),
         hosting: None,
         context_window: graded.context_window,
         max_output_tokens: None,

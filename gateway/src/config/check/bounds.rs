@@ -28,7 +28,7 @@ impl Check<'_> {
         let server = &config.server;
         self.time(&["server", "body_timeout"], server.body_timeout, MILLI, HOUR);
         self.time(&["server", "drain_timeout"], server.drain_timeout, Duration::ZERO, DAY);
-        self.time(&["server", "keep_alive"], server.keep_alive, SECOND, HOUR);
+        self.time(&["server", "keep_alive"], server.keep_alive, 10 * MILLI, HOUR);
         self.time(&["router", "deadline"], config.router.deadline, Duration::from_micros(1), SECOND);
         self.time(&["sessions", "idle"], config.sessions.idle, SECOND, MONTH);
         self.size(&["server", "max_body"], server.max_body, 1 << 10, 1 << 32);
