@@ -4,6 +4,7 @@
 mod decision;
 mod id;
 mod line;
+mod names;
 mod time;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,7 @@ use crate::usage::Usage;
 pub use decision::{Attributed, Decision, Features, Stand};
 pub use id::Id;
 pub use line::Fragments;
+pub use names::Names;
 pub use time::Rfc3339;
 
 /// Why an expert answers: the contract's closed list.
@@ -128,13 +130,12 @@ impl Outcome {
     }
 }
 
-/// One call to one endpoint.
-#[derive(Debug, Clone, Serialize)]
+/// One call to one endpoint, while its request runs.
+#[derive(Debug, Clone)]
 pub struct Attempt {
     /// Name of the expert.
     pub expert: Arc<str>,
     /// Where.
-    #[serde(serialize_with = "authority")]
     pub endpoint: Arc<Endpoint>,
     /// `ok`, or how it failed.
     pub outcome: &'static str,
@@ -142,6 +143,28 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// How long it took, to the microsecond.
     pub millis: f64,
+}
+
+/// One call to one endpoint, as it is written down: records are kept for long, and must keep no connections.
+#[derive(Debug, Clone, Serialize)]
+pub struct Call {
+    /// Name of the expert.
+    pub expert: Arc<str>,
+    /// Where.
+    pub endpoint: Arc<str>,
+    /// `ok`, or how it failed.
+    pub outcome: &'static str,
+    /// The upstream's status, where it came to one.
+    pub status: Option<u16>,
+    /// How long it took, to the microsecond.
+    pub millis: f64,
+}
+
+impl From<Attempt> for Call {
+    fn from(attempt: Attempt) -> Self {
+        let Attempt { expert, endpoint, outcome, status, millis } = attempt;
+        Self { expert, endpoint: Arc::clone(&endpoint.authority), outcome, status, millis }
+    }
 }
 
 /// Everything known of a request so far.
@@ -263,7 +286,7 @@ pub struct Finished {
     /// The reason at the end.
     pub reason: Option<Reason>,
     /// Calls made.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<Call>,
     /// How it ended.
     pub outcome: Outcome,
     /// Tokens.
@@ -282,10 +305,6 @@ pub struct Finished {
     pub first_token_millis: Option<f64>,
     /// Until the last.
     pub total_millis: f64,
-}
-
-fn authority<S: serde::Serializer>(endpoint: &Arc<Endpoint>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&endpoint.authority)
 }
 
 fn header_text<S: serde::Serializer>(value: &HeaderValue, serializer: S) -> Result<S::Ok, S::Error> {

@@ -14,13 +14,13 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::coop::unconstrained;
 
+use crate::ask::Spliced;
 use crate::expert::endpoint::Endpoint;
 
 /// Most bytes that are read at once, and the longest head.
@@ -28,7 +28,7 @@ const MAX_READ: usize = 64 * 1024;
 
 /// One HTTP/1.1 connection.
 pub(super) struct Link {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Spliced>,
     /// `None` once it has ended.
     work: Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
 }
@@ -45,10 +45,7 @@ impl Link {
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn exchange(
-        &mut self,
-        request: Request<Full<Bytes>>,
-    ) -> hyper::Result<Response<Incoming>> {
+    pub(super) async fn exchange(&mut self, request: Request<Spliced>) -> hyper::Result<Response<Incoming>> {
         // without a budget: a task that has spent its own would be told to come back, and nobody wakes it
         let mut answer = pin!(unconstrained(self.sender.send_request(request)));
         poll_fn(|cx| {

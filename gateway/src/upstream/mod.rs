@@ -11,15 +11,14 @@ mod pool;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, response};
-use http_body_util::Full;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::{Instant as Deadline, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use crate::ask::Spliced;
 use crate::expert::Timeouts;
 use crate::expert::endpoint::Endpoint;
 use link::Link;
@@ -86,7 +85,7 @@ impl Connector {
     pub async fn send(
         &self,
         endpoint: &Arc<Endpoint>,
-        request: impl Fn() -> Request<Full<Bytes>>,
+        request: impl Fn() -> Request<Spliced>,
         limits: &Timeouts,
         total_at: Deadline,
     ) -> Result<Answered, NoHead> {
@@ -144,7 +143,7 @@ impl From<Lost> for NoHead {
 async fn exchange(
     endpoint: &Arc<Endpoint>,
     mut link: Link,
-    request: Request<Full<Bytes>>,
+    request: Request<Spliced>,
     deadline: Deadline,
 ) -> Result<(response::Parts, Coming), Lost> {
     match timeout_at(deadline, link.exchange(request)).await {
