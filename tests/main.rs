@@ -7,6 +7,7 @@ mod cancel;
 mod circuits;
 mod clients;
 mod commands;
+mod connections;
 mod console;
 mod console_browser;
 mod dashboards;

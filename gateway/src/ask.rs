@@ -4,49 +4,69 @@
 //! original, so unknown fields, number formats and key order survive. What two JSON readers could read
 //! differently (duplicate keys, `Model` beside `model`, endless nesting) is refused.
 
+mod json;
+mod read;
+mod spliced;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use memchr::memchr2;
 use serde::Deserialize;
-use serde::de::{self, IgnoredAny, MapAccess, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::api::Dialect;
 use crate::constraint::Capabilities;
 use crate::error::Failure;
 
+pub(crate) use json::unescape;
+pub use read::MAX_PIECES;
+pub use spliced::Spliced;
+
 /// Deepest nesting of a body, skipped values included.
 pub const MAX_DEPTH: usize = 128;
+
+/// A body larger than this goes out in pieces; below it one copy costs less.
+const SPLICED: usize = 64 * 1024;
+
+/// Most answers that are told apart.
+const MAX_CHOICES: u32 = 128;
 
 /// One request, as far as a gateway needs to know it.
 #[derive(Debug)]
 pub struct Ask<'a> {
     /// The value of `model`.
     pub model: Cow<'a, str>,
-    /// The turns; those of a legacy completion are one human turn.
+    /// The turns; those of a legacy completion are one human turn. An embedding has none.
     pub turns: Vec<Turn<'a>>,
     /// Whether the answer is to be streamed.
     pub stream: bool,
     /// Whether the client itself asked for usage in its stream.
     pub wants_usage: bool,
-    /// Number of answers asked for.
+    /// Number of answers asked for: `n`, for each prompt.
     pub choices: u32,
-    /// Longest answer asked for, tokens.
+    /// Longest answer asked for, tokens; `None` also where the client set no limit by a negative one.
     pub max_output: Option<u64>,
     /// What an expert must be able to do.
     pub needs: Capabilities,
-    /// Prompt tokens by rule of thumb: 4 bytes of text each, 1,000 an image.
+    /// Prompt tokens by rule of thumb: 4 bytes of text each, of tools and schemas too, and 1,000 an image, a recording
+    /// or a file.
     pub tokens_estimated: u64,
     /// What the request says of the conversation it belongs to.
     pub session: Option<Cow<'a, str>>,
     /// A hint that may be shared by conversations: `prompt_cache_key`.
     pub cache_key: Option<Cow<'a, str>>,
+    /// Bytes of all that the model reads, escapes undone.
+    text_bytes: u64,
     model_at: Range<usize>,
-    stream_options: Option<(Range<usize>, &'a str)>,
+    /// What makes the stream tell its usage.
+    usage_edit: Edit,
 }
+
+/// A place in the body, and what is to stand there.
+type Edit = (Range<usize>, &'static str);
 
 /// One message.
 #[derive(Debug)]
@@ -79,146 +99,109 @@ pub struct Literal<'a>(pub &'a str);
 impl<'a> Ask<'a> {
     /// Reads a body of this dialect.
     pub fn parse(dialect: Dialect, body: &'a [u8]) -> Result<Self, Failure> {
-        check_depth(body)?;
+        json::check_depth(body)?;
         let text = std::str::from_utf8(body).map_err(|e| Failure::InvalidJson(e.to_string()))?;
         let top: Top<'a> = serde_json::from_str(text).map_err(|e| Failure::InvalidJson(e.to_string()))?;
         let model = top.model.ok_or(Failure::MissingParameter("model"))?;
+        let limits = [top.max_tokens, top.max_completion_tokens, top.max_output_tokens];
         let mut ask = Ask {
-            model: text_of(model, "model")?,
+            model: json::text(model)
+                .ok_or_else(|| Failure::InvalidValue("model", "must be a text".to_owned()))?,
             turns: Vec::new(),
             stream: truth(top.stream, "stream")?,
             wants_usage: false,
-            choices: number(top.n, "n")?.map_or(1, |n| n.clamp(1, 128) as u32),
-            max_output: number(top.max_output, "max_tokens")?,
-            needs: Capabilities::default(),
+            choices: whole(top.n).map_or(1, |n| u32::try_from(n.max(1)).unwrap_or(u32::MAX)),
+            max_output: limits.into_iter().filter_map(whole).max(),
+            needs: top.needs(),
             tokens_estimated: 0,
             session: None,
-            cache_key: top.cache_key.and_then(|raw| serde_json::from_str(raw.get()).ok()),
+            cache_key: top.cache_key.and_then(json::text),
+            text_bytes: 0,
             model_at: place(body, model.get()),
-            stream_options: top.stream_options.map(|raw| (place(body, raw.get()), raw.get())),
+            usage_edit: (0..0, ""),
         };
-        ask.read_options(&top)?;
+        ask.read_stream_options(body, top.stream_options)?;
+        ask.read_session(&top);
         ask.read_turns(dialect, &top)?;
         Ok(ask)
     }
 
-    fn read_options(&mut self, top: &Top<'a>) -> Result<(), Failure> {
-        if let Some((_, raw)) = self.stream_options
-            && raw != "null"
-        {
-            let options: StreamOptions = serde_json::from_str(raw)
-                .map_err(|e| Failure::InvalidValue("stream_options", e.to_string()))?;
-            self.wants_usage = options.include_usage == Some(true);
+    fn read_stream_options(&mut self, body: &[u8], raw: Option<&'a RawValue>) -> Result<(), Failure> {
+        let end = self.model_at.end;
+        self.usage_edit = (end..end, r#","stream_options":{"include_usage":true}"#);
+        let Some(raw) = raw else { return Ok(()) };
+        let at = place(body, raw.get());
+        if raw.get() == "null" {
+            self.usage_edit = (at, r#"{"include_usage":true}"#);
+            return Ok(());
         }
-        let hint: Hint<'a> =
-            top.metadata.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-        let direct = top.session.and_then(|raw| serde_json::from_str(raw.get()).ok());
-        self.session =
-            direct.or(hint.session_id).or(hint.conversation_id).or(hint.thread_id).or(hint.chat_id);
-        let asks =
-            |raw: Option<&RawValue>| raw.is_some_and(|r| !matches!(r.get(), "null" | "false" | "[]" | "{}"));
-        self.needs.set(Capabilities::TOOLS, asks(top.tools));
-        self.needs.set(Capabilities::PARALLEL_TOOLS, asks(top.tools) && asks(top.parallel_tools));
-        self.needs
-            .set(Capabilities::LOGPROBS, asks(top.logprobs) && top.logprobs.is_some_and(|r| r.get() != "0"));
-        self.needs.set(Capabilities::REASONING, asks(top.reasoning));
-        self.needs.set(Capabilities::AUDIO, asks(top.audio));
-        self.needs.set(Capabilities::JSON_SCHEMA, top.response_format.is_some_and(is_json_schema));
+        let mut asked = None;
+        let read = json::fields(raw.get(), |key, value| match key {
+            "include_usage" => json::once(&mut asked, key, value),
+            _ => json::refuse_case_variant(key, &["include_usage"]),
+        });
+        read.map_err(|e| Failure::InvalidValue("stream_options", e.to_string()))?;
+        self.usage_edit = match asked {
+            Some(value) => (place(body, value.get()), "true"),
+            None => {
+                let empty = raw.get()[1..].trim_start().starts_with('}');
+                let text = if empty { r#""include_usage":true"# } else { r#""include_usage":true,"# };
+                (at.start + 1..at.start + 1, text)
+            }
+        };
+        self.wants_usage = asked.is_some_and(|value| value.get() == "true");
         Ok(())
+    }
+
+    fn read_session(&mut self, top: &Top<'a>) {
+        const KEYS: [&str; 4] = ["session_id", "conversation_id", "thread_id", "chat_id"];
+        self.session =
+            top.session_id.and_then(json::text).or_else(|| top.conversation_id.and_then(json::text));
+        let mut hints = [None; KEYS.len()];
+        if let Some(metadata) = top.metadata.filter(|_| self.session.is_none()) {
+            // what cannot be read is no hint
+            let _ = json::fields(metadata.get(), |key, value| {
+                if let Some(at) = KEYS.iter().position(|known| *known == key) {
+                    hints[at] = Some(value);
+                }
+                Ok(())
+            });
+            self.session = hints.into_iter().flatten().find_map(json::text);
+        }
     }
 
     fn read_turns(&mut self, dialect: Dialect, top: &Top<'a>) -> Result<(), Failure> {
         let missing = Failure::MissingParameter(dialect.input());
         match dialect {
             Dialect::Chat => self.read_messages(top.messages.ok_or(missing)?)?,
-            Dialect::Completions => self.read_prompt(dialect, top.prompt.ok_or(missing)?)?,
-            Dialect::Embeddings => self.read_prompt(dialect, top.input.ok_or(missing)?)?,
+            Dialect::Completions => self.read_prompt(top.prompt.ok_or(missing)?)?,
+            Dialect::Embeddings => self.read_embedded(top.input.ok_or(missing)?)?,
         }
-        let text: usize = self.turns.iter().flat_map(|t| &t.texts).map(|t| t.0.len()).sum();
-        self.tokens_estimated += (text as u64).div_ceil(4) + 4 * self.turns.len() as u64;
+        self.choices = self.choices.min(MAX_CHOICES);
+        let beside = [top.tools, top.functions, top.response_format];
+        let beside = beside.into_iter().flatten().filter(|raw| json::asks(Some(raw)));
+        self.text_bytes += beside.map(|raw| json::plain_len(raw.get()) as u64).sum::<u64>();
+        self.tokens_estimated += self.text_bytes.div_ceil(4) + 4 * self.turns.len() as u64;
         Ok(())
     }
 
-    fn read_messages(&mut self, raw: &'a RawValue) -> Result<(), Failure> {
-        let messages: Vec<Message<'a>> =
-            serde_json::from_str(raw.get()).map_err(|e| Failure::InvalidValue("messages", e.to_string()))?;
-        if messages.is_empty() {
-            return Err(Failure::InvalidValue("messages", "there must be at least one message".to_owned()));
+    /// The same without what routing read: all that is needed to send it on, and free of the body.
+    pub fn decided(self) -> Ask<'static> {
+        Ask {
+            model: Cow::Owned(self.model.into_owned()),
+            turns: Vec::new(),
+            session: None,
+            cache_key: None,
+            stream: self.stream,
+            wants_usage: self.wants_usage,
+            choices: self.choices,
+            max_output: self.max_output,
+            needs: self.needs,
+            tokens_estimated: self.tokens_estimated,
+            text_bytes: self.text_bytes,
+            model_at: self.model_at,
+            usage_edit: self.usage_edit,
         }
-        self.turns.reserve_exact(messages.len());
-        for message in messages {
-            let turn = self.read_message(&message)?;
-            self.turns.push(turn);
-        }
-        Ok(())
-    }
-
-    fn read_message(&mut self, message: &Message<'a>) -> Result<Turn<'a>, Failure> {
-        let mut turn = Turn { role: role_of(&message.role), texts: Vec::new(), calls_tools: false };
-        turn.calls_tools = message.tool_calls.is_some_and(|r| !matches!(r.get(), "null" | "[]"))
-            || message.function_call.is_some_and(|r| r.get() != "null");
-        let Some(content) = message.content.map(RawValue::get) else { return Ok(turn) };
-        match content.as_bytes().first() {
-            Some(b'"') => turn.texts.push(Literal(inside(content))),
-            Some(b'[') => self.read_parts(content, &mut turn)?,
-            Some(b'n') => {}
-            _ => {
-                return Err(Failure::InvalidValue(
-                    "messages",
-                    "`content` must be a text or a list of parts".to_owned(),
-                ));
-            }
-        }
-        Ok(turn)
-    }
-
-    fn read_parts(&mut self, content: &'a str, turn: &mut Turn<'a>) -> Result<(), Failure> {
-        let parts: Vec<Part<'a>> =
-            serde_json::from_str(content).map_err(|e| Failure::InvalidValue("messages", e.to_string()))?;
-        let mut results = 0;
-        for part in &parts {
-            match &*part.r#type {
-                "image_url" | "input_image" | "image" => {
-                    self.needs.set(Capabilities::VISION, true);
-                    self.tokens_estimated += 1000;
-                }
-                "input_audio" | "audio" => self.needs.set(Capabilities::AUDIO, true),
-                "tool_result" => results += 1,
-                _ => {}
-            }
-            let literal = part.text.map(RawValue::get).filter(|t| t.starts_with('"'));
-            turn.texts.extend(literal.map(|t| Literal(inside(t))));
-        }
-        if results > 0 && turn.texts.is_empty() && turn.role == Role::Human {
-            turn.role = Role::Tool;
-        }
-        Ok(())
-    }
-
-    /// A prompt or an embedding's input: a text, or a list whose texts are kept and whose token ids are counted.
-    fn read_prompt(&mut self, dialect: Dialect, raw: &'a RawValue) -> Result<(), Failure> {
-        let mut texts = Vec::new();
-        match raw.get().as_bytes().first() {
-            Some(b'"') => texts.push(Literal(inside(raw.get()))),
-            Some(b'[') => {
-                let items: Vec<&'a RawValue> = serde_json::from_str(raw.get())
-                    .map_err(|e| Failure::InvalidValue(dialect.input(), e.to_string()))?;
-                // a list of texts or of lists is so many prompts, one of token ids is one
-                let prompts = items.iter().filter(|item| item.get().starts_with(['"', '['])).count().max(1);
-                if dialect == Dialect::Completions {
-                    self.choices = self.choices.saturating_mul(u32::try_from(prompts).unwrap_or(u32::MAX));
-                }
-                for item in items {
-                    match item.get().as_bytes().first() {
-                        Some(b'"') => texts.push(Literal(inside(item.get()))),
-                        _ => self.tokens_estimated += token_ids(item),
-                    }
-                }
-            }
-            _ => return Err(Failure::InvalidValue(dialect.input(), "must be a text or a list".to_owned())),
-        }
-        self.turns.push(Turn { role: Role::Human, texts, calls_tools: false });
-        Ok(())
     }
 
     /// Whether the gateway has to ask for usage where it wants to know it: the client streams and did not.
@@ -228,106 +211,65 @@ impl<'a> Ask<'a> {
 
     /// The body for an upstream: `model` exchanged, usage asked for in streams where `usage` says so.
     pub fn rewrite(&self, body: &Bytes, model: &str, usage: bool) -> Bytes {
-        let mut edits: [Option<(Range<usize>, Cow<'static, str>)>; 2] = [None, None];
-        if self.model != model {
-            let quoted = serde_json::to_string(model).unwrap_or_default();
-            edits[0] = Some((self.model_at.clone(), Cow::Owned(quoted)));
-        }
-        if usage && self.stream && !self.wants_usage {
-            edits[1] = Some(self.usage_edit());
-        }
-        if edits[0].is_none() && edits[1].is_none() {
+        let edits = self.edits(model, usage);
+        if edits.iter().all(Option::is_none) {
             return body.clone();
         }
-        if let [Some(a), Some(b)] = &edits
-            && b.0.start < a.0.start
-        {
-            edits.swap(0, 1);
-        }
-        splice(body, edits.into_iter().flatten())
+        let mut out = BytesMut::with_capacity(body.len() + 160);
+        splice(body, edits, |piece| {
+            out.extend_from_slice(match &piece {
+                Piece::Own(range) => &body[range.clone()],
+                Piece::New(text) => text.as_bytes(),
+            })
+        });
+        out.freeze()
     }
 
-    fn usage_edit(&self) -> (Range<usize>, Cow<'static, str>) {
-        let Some((at, raw)) = &self.stream_options else {
-            let end = self.model_at.end;
-            return (end..end, Cow::Borrowed(r#","stream_options":{"include_usage":true}"#));
-        };
-        let options: StreamOptions<'_> = serde_json::from_str(raw).unwrap_or_default();
-        if let Some(value) = options.include_usage_raw {
-            let offset = value.get().as_ptr() as usize - raw.as_ptr() as usize;
-            let start = at.start + offset;
-            return (start..start + value.get().len(), Cow::Borrowed("true"));
+    /// The same, where a large body is not copied.
+    pub fn outgoing(&self, body: &Bytes, model: &str, usage: bool) -> Spliced {
+        if body.len() <= SPLICED {
+            return Spliced::one(self.rewrite(body, model, usage));
         }
-        if let Some(inside) = raw.strip_prefix('{') {
-            let empty = inside.trim_start().starts_with('}');
-            let insert = if empty { r#""include_usage":true"# } else { r#""include_usage":true,"# };
-            return (at.start + 1..at.start + 1, Cow::Borrowed(insert));
-        }
-        (at.clone(), Cow::Borrowed(r#"{"include_usage":true}"#))
+        let mut pieces = Vec::with_capacity(5);
+        splice(body, self.edits(model, usage), |piece| {
+            pieces.push(match piece {
+                Piece::Own(range) => body.slice(range),
+                Piece::New(text) => Bytes::from(text.into_owned()),
+            })
+        });
+        Spliced::many(pieces)
+    }
+
+    /// In their order, apart from each other.
+    fn edits(&self, model: &str, usage: bool) -> [Option<(Range<usize>, Cow<'static, str>)>; 2] {
+        let quoted = || Cow::Owned(serde_json::to_string(model).unwrap_or_default());
+        let model = (self.model != model).then(|| (self.model_at.clone(), quoted()));
+        let (at, text) = &self.usage_edit;
+        let usage = (usage && self.stream && !self.wants_usage).then(|| (at.clone(), Cow::Borrowed(*text)));
+        if at.start < self.model_at.start { [usage, model] } else { [model, usage] }
     }
 }
 
-/// Puts the edits, in order and apart from each other, into a copy of the body.
-fn splice(body: &[u8], edits: impl Iterator<Item = (Range<usize>, Cow<'static, str>)>) -> Bytes {
-    let mut out = BytesMut::with_capacity(body.len() + 160);
+/// A stretch of the body, or what stands in its place.
+enum Piece {
+    Own(Range<usize>),
+    New(Cow<'static, str>),
+}
+
+/// The pieces of a body with these edits.
+fn splice(body: &[u8], edits: [Option<(Range<usize>, Cow<'static, str>)>; 2], mut put: impl FnMut(Piece)) {
     let mut done = 0;
-    for (range, text) in edits {
-        out.extend_from_slice(&body[done..range.start]);
-        out.extend_from_slice(text.as_bytes());
+    for (range, text) in edits.into_iter().flatten() {
+        put(Piece::Own(done..range.start));
+        put(Piece::New(text));
         done = range.end;
     }
-    out.extend_from_slice(&body[done..]);
-    out.freeze()
-}
-
-/// Refuses nesting deeper than `MAX_DEPTH`; strings are skipped at memchr's speed.
-fn check_depth(body: &[u8]) -> Result<(), Failure> {
-    let mut depth = 0_usize;
-    let mut at = 0;
-    while let Some(&byte) = body.get(at) {
-        match byte {
-            b'"' => at = end_of_string(body, at + 1),
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > MAX_DEPTH {
-            return Err(Failure::InvalidJson(format!("nested deeper than {MAX_DEPTH} levels at byte {at}")));
-        }
-        at += 1;
-    }
-    Ok(())
-}
-
-/// The index of the quote that closes the string whose inside starts at `at`.
-fn end_of_string(body: &[u8], mut at: usize) -> usize {
-    while let Some(found) = body.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        if body[at + found] == b'"' {
-            return at + found;
-        }
-        at += found + 2;
-    }
-    body.len()
-}
-
-/// Ids in a list of tokens.
-fn token_ids(list: &RawValue) -> u64 {
-    1 + memchr::memchr_iter(b',', list.get().as_bytes()).count() as u64
+    put(Piece::Own(done..body.len()));
 }
 
 fn place(body: &[u8], part: &str) -> Range<usize> {
     let start = part.as_ptr() as usize - body.as_ptr() as usize;
     start..start + part.len()
-}
-
-fn inside(literal: &str) -> &str {
-    &literal[1..literal.len() - 1]
-}
-
-fn text_of<'a>(raw: &'a RawValue, name: &'static str) -> Result<Cow<'a, str>, Failure> {
-    let text: Text<'a> = serde_json::from_str(raw.get())
-        .map_err(|_| Failure::InvalidValue(name, "must be a text".to_owned()))?;
-    Ok(text.0)
 }
 
 fn truth(raw: Option<&RawValue>, name: &'static str) -> Result<bool, Failure> {
@@ -338,144 +280,123 @@ fn truth(raw: Option<&RawValue>, name: &'static str) -> Result<bool, Failure> {
     }
 }
 
-fn number(raw: Option<&RawValue>, name: &'static str) -> Result<Option<u64>, Failure> {
-    match raw.map(RawValue::get) {
-        None | Some("null") => Ok(None),
-        Some(text) => text
-            .parse()
-            .map(Some)
-            .map_err(|_| Failure::InvalidValue(name, "must be a whole number".to_owned())),
-    }
+/// A number as servers take it: `256`, `256.0`, `2.56e2`. What is below zero, or no number at all, is no limit here; the
+/// upstream gets it as it stands, and says what it makes of it.
+fn whole(raw: Option<&RawValue>) -> Option<u64> {
+    let text = raw?.get();
+    text.parse().ok().or_else(|| {
+        let value: f64 = text.parse().ok()?;
+        (value >= 0.0).then_some(value as u64)
+    })
 }
 
-fn role_of(role: &str) -> Role {
-    match role {
-        "system" | "developer" => Role::System,
-        "assistant" => Role::Model,
-        "tool" | "function" => Role::Tool,
-        _ => Role::Human,
-    }
-}
-
-fn is_json_schema(raw: &RawValue) -> bool {
-    let format: Result<Format<'_>, _> = serde_json::from_str(raw.get());
-    format.is_ok_and(|f| f.r#type == "json_schema")
-}
-
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-#[derive(Deserialize)]
-struct Format<'a> {
-    #[serde(borrow)]
-    r#type: Cow<'a, str>,
-}
-
-#[derive(Default)]
-struct StreamOptions<'a> {
-    include_usage: Option<bool>,
-    include_usage_raw: Option<&'a RawValue>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for StreamOptions<'a> {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Written<'a> {
-            #[serde(borrow)]
-            include_usage: Option<&'a RawValue>,
+/// Declares the fields that are read, and where each of them is kept.
+macro_rules! top {
+    ($($field:ident: $key:literal,)*) => {
+        /// The top level of a body: the fields that matter, as they stand.
+        #[derive(Default)]
+        struct Top<'a> {
+            $($field: Option<&'a RawValue>,)*
         }
-        let raw = Option::<Written<'a>>::deserialize(deserializer)?.and_then(|w| w.include_usage);
-        Ok(Self {
-            include_usage: raw.and_then(|r| serde_json::from_str(r.get()).ok()),
-            include_usage_raw: raw,
-        })
+
+        impl<'a> Top<'a> {
+            fn slot(&mut self, key: &str) -> Option<&mut Option<&'a RawValue>> {
+                Some(match key {
+                    $($key => &mut self.$field,)*
+                    _ => return None,
+                })
+            }
+        }
+
+        /// Fields of which two readers must not see different values.
+        const DECISIVE: &[&str] = &[$($key,)*];
+    };
+}
+
+top! {
+    model: "model",
+    messages: "messages",
+    prompt: "prompt",
+    input: "input",
+    stream: "stream",
+    stream_options: "stream_options",
+    n: "n",
+    max_tokens: "max_tokens",
+    max_completion_tokens: "max_completion_tokens",
+    max_output_tokens: "max_output_tokens",
+    tools: "tools",
+    functions: "functions",
+    parallel_tools: "parallel_tool_calls",
+    response_format: "response_format",
+    logprobs: "logprobs",
+    reasoning_effort: "reasoning_effort",
+    reasoning: "reasoning",
+    thinking: "thinking",
+    audio: "audio",
+    metadata: "metadata",
+    session_id: "session_id",
+    conversation_id: "conversation_id",
+    cache_key: "prompt_cache_key",
+}
+
+impl Top<'_> {
+    /// What an expert must be able to do for the fields beside the messages.
+    fn needs(&self) -> Capabilities {
+        let tools = json::asks(self.tools) || json::asks(self.functions);
+        let logprobs = json::asks(self.logprobs) && self.logprobs.is_some_and(|raw| raw.get() != "0");
+        let reasoning = json::asks(self.reasoning_effort)
+            || self.reasoning.is_some_and(asks_to_reason)
+            || self.thinking.is_some_and(asks_to_reason);
+        let schema =
+            self.response_format.is_some_and(|raw| field(raw, "type").as_deref() == Some("json_schema"));
+        let mut needs = Capabilities::default();
+        needs.set(Capabilities::TOOLS, tools);
+        needs.set(Capabilities::PARALLEL_TOOLS, tools && json::asks(self.parallel_tools));
+        needs.set(Capabilities::LOGPROBS, logprobs);
+        needs.set(Capabilities::REASONING, reasoning);
+        needs.set(Capabilities::AUDIO, json::asks(self.audio));
+        needs.set(Capabilities::JSON_SCHEMA, schema);
+        needs
     }
 }
 
-#[derive(Deserialize, Default)]
-struct Hint<'a> {
-    #[serde(borrow)]
-    session_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    conversation_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    thread_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    chat_id: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    role: Cow<'a, str>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    tool_calls: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    function_call: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(borrow, default)]
-    r#type: Cow<'a, str>,
-    #[serde(borrow, default)]
-    text: Option<&'a RawValue>,
-}
-
-/// The top level of a body: the fields that matter, as they stand.
-#[derive(Default)]
-struct Top<'a> {
-    model: Option<&'a RawValue>,
-    messages: Option<&'a RawValue>,
-    prompt: Option<&'a RawValue>,
-    input: Option<&'a RawValue>,
-    stream: Option<&'a RawValue>,
-    stream_options: Option<&'a RawValue>,
-    n: Option<&'a RawValue>,
-    max_output: Option<&'a RawValue>,
-    tools: Option<&'a RawValue>,
-    parallel_tools: Option<&'a RawValue>,
-    response_format: Option<&'a RawValue>,
-    logprobs: Option<&'a RawValue>,
-    reasoning: Option<&'a RawValue>,
-    audio: Option<&'a RawValue>,
-    metadata: Option<&'a RawValue>,
-    session: Option<&'a RawValue>,
-    cache_key: Option<&'a RawValue>,
-}
-
-impl<'a> Top<'a> {
-    fn slot(&mut self, key: &str) -> Option<&mut Option<&'a RawValue>> {
-        Some(match key {
-            "model" => &mut self.model,
-            "messages" => &mut self.messages,
-            "prompt" => &mut self.prompt,
-            "input" => &mut self.input,
-            "stream" => &mut self.stream,
-            "stream_options" => &mut self.stream_options,
-            "n" => &mut self.n,
-            "max_tokens" | "max_completion_tokens" | "max_output_tokens" => &mut self.max_output,
-            "tools" | "functions" => &mut self.tools,
-            "parallel_tool_calls" => &mut self.parallel_tools,
-            "response_format" => &mut self.response_format,
-            "logprobs" => &mut self.logprobs,
-            "reasoning_effort" => &mut self.reasoning,
-            "audio" => &mut self.audio,
-            "metadata" => &mut self.metadata,
-            "session_id" | "conversation_id" => &mut self.session,
-            "prompt_cache_key" => &mut self.cache_key,
-            _ => return None,
-        })
+/// Whether `reasoning` or `thinking` asks for it: an effort, a budget of tokens, or just that it be on.
+fn asks_to_reason(raw: &RawValue) -> bool {
+    if !raw.get().starts_with('{') {
+        return json::asks(Some(raw));
     }
+    let mut asks = false;
+    let mut off = false;
+    // what cannot be read asks for nothing that is known
+    let _ = json::fields(raw.get(), |key, value| {
+        let no = !json::asks(Some(value)) || matches!(value.get(), "0" | "\"disabled\"");
+        match key {
+            "effort" | "max_tokens" | "budget_tokens" | "enabled" | "type" if no => {
+                off |= value.get() != "null"
+            }
+            "exclude" | "summary" | "generate_summary" => {}
+            _ => asks |= !no,
+        }
+        Ok(())
+    });
+    asks && !off
 }
 
-/// Fields of which two readers must not see different values.
-const DECISIVE: [&str; 6] = ["model", "messages", "prompt", "input", "stream", "stream_options"];
+/// The text in a field of an object.
+fn field<'a>(object: &'a RawValue, name: &str) -> Option<Cow<'a, str>> {
+    let mut found = None;
+    json::fields(object.get(), |key, value| {
+        if key == name {
+            found = Some(value);
+        }
+        Ok(())
+    })
+    .ok()?;
+    json::text(found?)
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Top<'a> {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(TopVisitor)
     }
 }
@@ -491,27 +412,16 @@ impl<'de> Visitor<'de> for TopVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Top<'de>, A::Error> {
         let mut top = Top::default();
-        while let Some(Text(key)) = map.next_key::<Text<'de>>()? {
+        while let Some(key) = map.next_key::<&RawValue>()? {
+            let key = json::text(key).unwrap_or_default();
             let Some(slot) = top.slot(&key) else {
-                refuse_case_variant(&key)?;
+                json::refuse_case_variant(&key, DECISIVE).map_err(de::Error::custom)?;
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            if slot.is_some() && DECISIVE.contains(&&*key) {
-                return Err(de::Error::custom(format!("the key `{key}` stands twice")));
-            }
-            *slot = Some(map.next_value()?);
+            json::once(slot, &key, map.next_value()?).map_err(de::Error::custom)?;
         }
         Ok(top)
-    }
-}
-
-fn refuse_case_variant<E: de::Error>(key: &str) -> Result<(), E> {
-    match DECISIVE.iter().find(|known| known.eq_ignore_ascii_case(key)) {
-        Some(known) => {
-            Err(E::custom(format!("the key `{key}` could be read as `{known}`: write it in lower case")))
-        }
-        None => Ok(()),
     }
 }
 

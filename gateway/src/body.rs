@@ -17,7 +17,6 @@ use crate::record::{Outcome, Record};
 use crate::relay::Relay;
 use crate::settle;
 use crate::state::State;
-use crate::wire::Answering;
 
 /// A response's body.
 #[derive(Debug, Default)]
@@ -25,7 +24,6 @@ pub struct Body {
     inner: Inner,
     end: Option<End>,
     permit: Option<OwnedSemaphorePermit>,
-    answering: Option<Answering>,
 }
 
 #[derive(Debug, Default)]
@@ -85,12 +83,6 @@ impl Body {
     /// Frees a place with this body.
     pub fn holding(mut self, permit: OwnedSemaphorePermit) -> Self {
         self.permit = Some(permit);
-        self
-    }
-
-    /// Keeps its connection from being idle.
-    pub fn on(mut self, answering: Answering) -> Self {
-        self.answering = Some(answering);
         self
     }
 

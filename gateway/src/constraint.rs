@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -34,7 +35,11 @@ impl Capabilities {
     /// Several tool calls at once.
     pub const PARALLEL_TOOLS: Self = Self(64);
 
-    const NAMES: [(Self, &'static str); 7] = [
+    /// Parts of a message that are no text, image or recording: files, videos, what nobody knows yet. No expert can say
+    /// that it takes them, so only a fallback does.
+    pub const OTHER: Self = Self(128);
+
+    const NAMES: [(Self, &'static str); 8] = [
         (Self::TOOLS, "tools"),
         (Self::JSON_SCHEMA, "json_schema"),
         (Self::VISION, "vision"),
@@ -42,6 +47,7 @@ impl Capabilities {
         (Self::REASONING, "reasoning"),
         (Self::LOGPROBS, "logprobs"),
         (Self::PARALLEL_TOOLS, "parallel_tools"),
+        (Self::OTHER, "other content parts"),
     ];
 
     /// Adds `other` where `on`.
@@ -99,9 +105,9 @@ pub struct Rule {
     /// Position of the tenant; `None`: any.
     pub tenant: Option<usize>,
     /// Tags needed.
-    pub require: Vec<String>,
+    pub require: Vec<Arc<str>>,
     /// Tags forbidden.
-    pub forbid: Vec<String>,
+    pub forbid: Vec<Arc<str>>,
 }
 
 impl Rule {
@@ -123,10 +129,12 @@ pub enum WhyNot {
     Capability(&'static str),
     /// The request does not fit its window: tokens and window.
     Context { tokens: u64, window: u64 },
+    /// It gives no answer as long as the one asked for: tokens asked for and its longest.
+    Output { tokens: u64, longest: u64 },
     /// It lacks a required tag.
-    Requires(String),
+    Requires(Arc<str>),
     /// It has a forbidden tag, or does not say whether it has.
-    Forbids(String),
+    Forbids(Arc<str>),
     /// The tenant may not use it.
     NotAllowed,
 }
@@ -144,6 +152,9 @@ impl fmt::Display for WhyNot {
             Self::Context { tokens, window } => {
                 write!(out, "about {tokens} tokens do not fit its window of {window}")
             }
+            Self::Output { tokens, longest } => {
+                write!(out, "gives at most {longest} tokens, and {tokens} are asked for")
+            }
             Self::Requires(tag) => write!(out, "lacks required tag {tag}"),
             Self::Forbids(tag) => write!(out, "forbidden tag {tag}"),
             Self::NotAllowed => out.write_str("not on the tenant's list"),
@@ -155,15 +166,17 @@ impl fmt::Display for WhyNot {
 #[derive(Debug, Clone, Default)]
 pub struct Constraints {
     /// Tags needed, from rules, the policy and the request's header.
-    pub require: Vec<String>,
+    pub require: Vec<Arc<str>>,
     /// Tags forbidden.
-    pub forbid: Vec<String>,
+    pub forbid: Vec<Arc<str>>,
     /// Experts on the tenant's list; `None`: all.
     pub allowed: Option<Vec<usize>>,
     /// Abilities needed.
     pub needs: Capabilities,
     /// Prompt tokens, estimated, and the answer's if it was bounded.
     pub tokens: u64,
+    /// Longest answer asked for.
+    pub max_output: Option<u64>,
     /// The expert the caller named: its abilities and window are its own affair.
     pub named: Option<usize>,
 }
@@ -175,7 +188,7 @@ impl Constraints {
         caller: Caller,
         domains: Option<&[f32]>,
         policy: usize,
-        header: &[String],
+        header: &[Arc<str>],
     ) -> Self {
         let mut constraints = Self { require: header.to_vec(), ..Self::default() };
         for rule in snapshot.rules.iter().filter(|rule| rule.applies(caller, domains)) {
@@ -192,17 +205,22 @@ impl Constraints {
         if self.allowed.as_ref().is_some_and(|list| !list.contains(&expert.index)) {
             return Err(WhyNot::NotAllowed);
         }
-        if let Some(tag) = self.require.iter().find(|tag| !expert.tags.contains(*tag)) {
-            return Err(WhyNot::Requires(tag.clone()));
+        if let Some(tag) = self.require.iter().find(|tag| !expert.tags.contains(&***tag)) {
+            return Err(WhyNot::Requires(Arc::clone(tag)));
         }
         if let Some(tag) = self.forbid.iter().find(|tag| expert.may_have(tag)) {
-            return Err(WhyNot::Forbids(tag.clone()));
+            return Err(WhyNot::Forbids(Arc::clone(tag)));
         }
         if self.named == Some(expert.index) {
             return Ok(());
         }
         if let Some(name) = expert.capabilities.lacks(self.needs) {
             return Err(WhyNot::Capability(name));
+        }
+        if let (Some(tokens), Some(longest)) = (self.max_output, expert.max_output_tokens)
+            && tokens > longest
+        {
+            return Err(WhyNot::Output { tokens, longest });
         }
         if self.tokens > expert.context_window {
             return Err(WhyNot::Context { tokens: self.tokens, window: expert.context_window });
@@ -216,7 +234,7 @@ mod tests {
     use super::*;
 
     fn rule(domains: Vec<usize>) -> Rule {
-        Rule { domains, at: 0.2, tenant: None, require: vec!["indemnified".to_owned()], forbid: Vec::new() }
+        Rule { domains, at: 0.2, tenant: None, require: vec!["indemnified".into()], forbid: Vec::new() }
     }
 
     #[test]
@@ -241,6 +259,19 @@ mod tests {
         needs.set(Capabilities::VISION, true);
         assert_eq!(Capabilities::TOOLS.lacks(needs), Some("vision"));
         assert_eq!(Capabilities::VISION.lacks(needs), None);
+    }
+
+    #[test]
+    fn an_answer_may_be_as_long_as_the_expert_gives_and_no_longer() {
+        let mut expert = crate::snapshot::tests::expert(0, "a", &[]);
+        let asked = |max_output| Constraints { max_output, tokens: 10, ..Constraints::default() };
+        assert_eq!(asked(Some(5000)).check(&expert), Ok(()), "its longest answer is not known");
+        expert.max_output_tokens = Some(4096);
+        for (tokens, may) in [(None, true), (Some(4095), true), (Some(4096), true), (Some(4097), false)] {
+            assert_eq!(asked(tokens).check(&expert).is_ok(), may, "{tokens:?}");
+        }
+        let named = Constraints { named: Some(0), ..asked(Some(4097)) };
+        assert_eq!(named.check(&expert), Ok(()), "who is named says itself what it does not do");
     }
 
     #[test]

@@ -129,7 +129,10 @@ impl Failure {
             }
             Self::MethodNotAllowed(allowed) => format!("this path takes {allowed}"),
             Self::RequestTimeout => "the body of the request did not arrive in time".to_owned(),
-            Self::ClientGone => "the client closed the connection".to_owned(),
+            Self::ClientGone => {
+                "the client closed its side of the connection before it had the answer; keep it open until then"
+                    .to_owned()
+            }
             Self::BodyTooLarge(limit) => {
                 format!("the body is over the limit of {limit} bytes (server.max_body)")
             }
@@ -192,7 +195,10 @@ impl Failure {
         if let Self::MethodNotAllowed(allowed) = self {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
-        let unread = matches!(self, Self::BodyTooLarge(_) | Self::RequestTimeout | Self::BadRequest(_));
+        let unread = matches!(
+            self,
+            Self::BodyTooLarge(_) | Self::RequestTimeout | Self::BadRequest(_) | Self::ClientGone
+        );
         if unread || matches!(self, Self::Draining) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -30,6 +30,7 @@
 pub mod admin;
 pub mod announce;
 pub mod api;
+pub mod aside;
 pub mod ask;
 pub mod auth;
 pub mod body;
@@ -43,6 +44,7 @@ pub mod duration;
 pub mod error;
 pub mod expert;
 pub mod gateway;
+pub mod intake;
 pub mod json;
 pub mod lanes;
 pub mod layer;

@@ -2,7 +2,7 @@
 //! of the world is in its arguments.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use router_model::Scores;
@@ -25,6 +25,13 @@ use crate::usage::Usage;
 
 /// Length of an answer where the router model does not know it, tokens.
 const EXPECTED_OUTPUT: f32 = 256.0;
+/// Characters of a client's name for something that are shown to it.
+const MAX_SHOWN: usize = 100;
+/// The header that only tightens.
+const REQUIRE: &str = "x-mixgate-require";
+/// Tags that it may name, and their longest.
+const MAX_TAGS: usize = 16;
+const MAX_TAG: usize = 64;
 
 /// What the caller asked of routing, in `model` and headers.
 #[derive(Debug)]
@@ -36,7 +43,7 @@ pub struct Wish<'h> {
     /// Position of the policy that decides, or whose `require` holds for a named model.
     pub policy: usize,
     /// Tags asked for by header, and those of the policy that a header's takes the place of: headers only tighten.
-    pub require: Vec<String>,
+    pub require: Vec<Arc<str>>,
     /// The conversation's name, by header.
     pub session: Option<&'h str>,
     /// Where a dry run sets the dial, whatever the policy.
@@ -84,8 +91,7 @@ impl<'h> Wish<'h> {
             selector = Selector::Expert(expert);
             forced = true;
         }
-        let tags = text_header(headers, "x-mixgate-require")?.unwrap_or_default();
-        require.extend(tags.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned));
+        require.extend(required_tags(snapshot, text_header(headers, REQUIRE)?.unwrap_or_default())?);
         let wish = Self {
             selector,
             forced,
@@ -144,9 +150,6 @@ fn select(snapshot: &Snapshot, caller: Caller, model: &str) -> Result<Selector, 
     snapshot.selectors.get(model).copied().ok_or_else(|| not_found(snapshot, caller, model))
 }
 
-/// Bytes of a client's word that an error says again.
-const MAX_SHOWN: usize = 100;
-
 /// The 404 of a model, with the names that are near among those that the caller may use.
 pub fn not_found(snapshot: &Snapshot, caller: Caller, model: &str) -> Failure {
     let shown: String = model.chars().take(MAX_SHOWN).collect();
@@ -154,6 +157,28 @@ pub fn not_found(snapshot: &Snapshot, caller: Caller, model: &str) -> Failure {
     let known = snapshot.selectors.iter().filter(may).map(|(name, _)| name.as_str());
     let near = suggestion(&shown, known);
     Failure::ModelNotFound { model: shown, near }
+}
+
+/// The tags of the header, as the configuration has them: a client's own text goes into no record.
+fn required_tags(snapshot: &Snapshot, header: &str) -> Result<Vec<Arc<str>>, Failure> {
+    let refuse = |what: String| Failure::InvalidValue(REQUIRE, what);
+    let mut tags = Vec::new();
+    for tag in header.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+        if tags.len() == MAX_TAGS {
+            return Err(refuse(format!("more than {MAX_TAGS} tags")));
+        }
+        if tag.len() > MAX_TAG {
+            return Err(refuse(format!("a tag of more than {MAX_TAG} bytes")));
+        }
+        let known = snapshot.tags.get(tag).ok_or_else(|| {
+            refuse(format!(
+                "no tag `{tag}` is configured; {}",
+                suggestion(tag, snapshot.tags.iter().map(|tag| &**tag))
+            ))
+        })?;
+        tags.push(Arc::clone(known));
+    }
+    Ok(tags)
 }
 
 fn text_header<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Failure> {
@@ -171,9 +196,11 @@ pub fn plan(
     ask: &Ask<'_>,
     dialect: Dialect,
 ) -> Result<Plan, Failure> {
+    let begun = Instant::now();
     let routed_text = if dialect == Dialect::Embeddings { Routable::default() } else { text::routable(ask) };
+    let left = snapshot.deadline.saturating_sub(begun.elapsed());
     let Weighed { verdict, took, constraints, candidates } =
-        weigh(snapshot, caller, wish, ask, dialect, &routed_text.text);
+        weigh(snapshot, caller, wish, ask, dialect, &routed_text.text, left);
     let scores = verdict.as_ref().and_then(Verdict::scores);
     let mut session = None;
     let choice = match wish.selector {
@@ -207,7 +234,7 @@ pub fn plan(
         .map(|c| Stand { score: c.quality, cost: c.cost, why_not: c.why_not })
         .collect();
     let decision = Decision {
-        snapshot: Arc::clone(snapshot),
+        names: Arc::clone(&snapshot.names),
         policy: wish.policy,
         scores: scores.copied(),
         reason: choice.reason,
@@ -226,14 +253,14 @@ pub struct Weighed<'s> {
     /// What the router model said; `None` where it was not asked.
     pub verdict: Option<Verdict>,
     /// How long it took.
-    pub took: std::time::Duration,
+    pub took: Duration,
     /// What every candidate must fulfil.
     pub constraints: Constraints,
     /// The experts, by index.
     pub candidates: Vec<Candidate<'s>>,
 }
 
-/// Scores a text and holds every expert against it.
+/// Scores a text within `deadline` and holds every expert against it.
 pub fn weigh<'s>(
     snapshot: &'s Snapshot,
     caller: Caller,
@@ -241,13 +268,15 @@ pub fn weigh<'s>(
     ask: &Ask<'_>,
     dialect: Dialect,
     text: &str,
+    deadline: Duration,
 ) -> Weighed<'s> {
     let mut chances = Vec::new();
-    let (verdict, took) = judge(snapshot, dialect, text, &mut chances);
+    let (verdict, took) = judge(snapshot, dialect, text, &mut chances, deadline);
     let domains = verdict.as_ref().and_then(Verdict::scores).map(Scores::domains);
     let mut constraints = Constraints::gather(snapshot, caller, domains, wish.policy, &wish.require);
     constraints.needs = ask.needs;
     constraints.tokens = ask.tokens_estimated.saturating_add(ask.max_output.unwrap_or(0));
+    constraints.max_output = ask.max_output;
     if let Selector::Expert(index) = wish.selector {
         constraints.named = Some(index);
     }
@@ -273,12 +302,13 @@ fn judge(
     dialect: Dialect,
     text: &str,
     chances: &mut Vec<f32>,
-) -> (Option<Verdict>, std::time::Duration) {
+    deadline: Duration,
+) -> (Option<Verdict>, Duration) {
     if dialect == Dialect::Embeddings {
-        return (None, std::time::Duration::ZERO);
+        return (None, Duration::ZERO);
     }
     let model = &*snapshot.classifier;
-    let (verdict, took) = classify(model, text, &snapshot.panel, chances, snapshot.deadline);
+    let (verdict, took) = classify(model, text, &snapshot.panel, chances, deadline);
     (Some(verdict), took)
 }
 

@@ -4,33 +4,23 @@ use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::BytesMut;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use http_body::Body as _;
-use http_body_util::BodyExt;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
 
 use crate::api::{self, Dialect, Target, explain, models};
-use crate::ask::Ask;
 use crate::auth::{self, Caller};
 use crate::body::Body;
 use crate::dispatch::{Answer, Errand, dispatch};
 use crate::error::Failure;
+
+use crate::intake::{self, Understood};
 use crate::layer::{self, Entry, deadline};
-use crate::plan::{Plan, Wish, plan, usual_output};
+use crate::plan::{Plan, usual_output};
 use crate::record::{Outcome, Record};
-use crate::snapshot::Snapshot;
 use crate::state::State;
-
-/// Bytes a second that a body must come with, after a pause's grace.
-const SLOWEST: u64 = 4 * 1024;
-
-/// Bytes of the client's `model` that a record keeps.
-const MAX_SHOWN: usize = 100;
 
 /// Answers a request; every failure is a response.
 pub async fn route(state: Arc<State>, entry: Entry) -> layer::Answer {
@@ -60,8 +50,10 @@ async fn answer(
         Target::Models => Ok(json(models::list(snapshot, caller))),
         Target::OneModel(id) => models::one(snapshot, caller, id).map(json),
         Target::Route => {
-            let (bytes, _held) = read(state, snapshot, &head.headers, body).await?;
-            explain::explain(record, caller, &head.headers, &bytes).map(json)
+            let (bytes, _held) = intake::read(state, snapshot, &head.headers, body).await?;
+            let record = Arc::clone(record);
+            let explain = move || explain::explain(&record, caller, &head.headers, &bytes);
+            state.explaining.run(explain).await.map(json)
         }
         Target::Model(dialect) => complete(state, record, caller, dialect, &head, body).await,
     }
@@ -80,17 +72,18 @@ async fn complete(
         let mut facts = record.facts();
         facts.endpoint = Some(dialect.path());
     }
-    let (bytes, _held) = read(state, &record.snapshot, &head.headers, body).await?;
+    let (bytes, _held) = intake::read(state, &record.snapshot, &head.headers, body).await?;
     let read_at = Instant::now();
-    let ask = Ask::parse(dialect, &bytes)?;
-    {
-        let mut facts = record.facts();
-        facts.requested_model = ask.model[..ask.model.floor_char_boundary(MAX_SHOWN)].to_owned();
-        facts.streaming = ask.stream && dialect != Dialect::Embeddings;
-    }
-    let wish = Wish::read(&record.snapshot, caller, &head.headers, &ask.model)?;
-    let Plan { decision, refused, constraints, session } =
-        plan(&record.snapshot, Some(&state.sessions), caller, &wish, &ask, dialect)?;
+    let understood = if bytes.len() <= intake::LARGE {
+        intake::understand(state, record, caller, dialect, &head.headers, &bytes)?
+    } else {
+        let (state, record, bytes) = (Arc::clone(state), Arc::clone(record), bytes.clone());
+        let headers = head.headers.clone();
+        let places = Arc::clone(&state);
+        let understand = move || intake::understand_large(&state, &record, caller, dialect, &headers, &bytes);
+        places.reading.run(understand).await?
+    };
+    let Understood { ask, plan: Plan { decision, refused, constraints, session } } = understood;
     observe(state, &decision);
     let decision = Arc::new(decision);
     {
@@ -217,87 +210,6 @@ fn check_head(head: &Parts) -> Result<(), Failure> {
         0 | 1 => Ok(()),
         _ => Err(Failure::BadRequest("more than one host header")),
     }
-}
-
-/// Reads a body: the only full buffer of unknown size, bounded alone and in sum.
-async fn read(
-    state: &State,
-    snapshot: &Snapshot,
-    headers: &HeaderMap,
-    mut body: Incoming,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Failure> {
-    check_type(headers)?;
-    let limit = snapshot.config.server.max_body.0;
-    let known = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if known.is_some_and(|length| length > limit) {
-        return Err(Failure::BodyTooLarge(limit));
-    }
-    let mut held = Held { state, permit: None };
-    let begun = Instant::now();
-    let pause = snapshot.config.server.body_timeout.0;
-    let mut whole: Option<Bytes> = None;
-    let mut all = BytesMut::new();
-    while !body.is_end_stream() {
-        let frame = match timeout(pause, body.frame()).await {
-            Err(_) => return Err(Failure::RequestTimeout),
-            Ok(None) => break,
-            Ok(Some(Err(_))) => return Err(Failure::BadRequest("its body broke off")),
-            Ok(Some(Ok(frame))) => frame,
-        };
-        let Ok(data) = frame.into_data() else { continue };
-        match whole.take() {
-            None if all.is_empty() => whole = Some(data),
-            before => {
-                if all.is_empty() {
-                    all.reserve(known.unwrap_or(0) as usize);
-                }
-                all.extend_from_slice(&before.unwrap_or_default());
-                all.extend_from_slice(&data);
-            }
-        }
-        let length = all.len() + whole.as_ref().map_or(0, Bytes::len);
-        if length as u64 > limit {
-            return Err(Failure::BodyTooLarge(limit));
-        }
-        if begun.elapsed() > pause + Duration::from_secs(length as u64 / SLOWEST) {
-            return Err(Failure::RequestTimeout);
-        }
-        held.grow_to(length)?;
-    }
-    Ok((whole.unwrap_or_else(|| all.freeze()), held.permit))
-}
-
-/// A share of the memory that request bodies may take together.
-struct Held<'s> {
-    state: &'s State,
-    permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Held<'_> {
-    fn grow_to(&mut self, bytes: usize) -> Result<(), Failure> {
-        let has = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = bytes.div_ceil(1024).saturating_sub(has) as u32;
-        if more == 0 {
-            return Ok(());
-        }
-        let buffered = Arc::clone(&self.state.buffered);
-        let more = buffered.try_acquire_many_owned(more).map_err(|_| Failure::Overloaded)?;
-        match &mut self.permit {
-            Some(permit) => permit.merge(more),
-            none => *none = Some(more),
-        }
-        Ok(())
-    }
-}
-
-fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
-    let encoded = headers.get(CONTENT_ENCODING).is_some_and(|v| v != "identity");
-    let json = headers.get(CONTENT_TYPE).is_none_or(|v| {
-        let essence =
-            v.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        essence == "application/json" || essence.ends_with("+json")
-    });
-    if encoded || !json { Err(Failure::UnsupportedMediaType) } else { Ok(()) }
 }
 
 /// Who is at fault, for the record.

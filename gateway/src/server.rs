@@ -1,28 +1,34 @@
 //! Accepts connections and serves them: caps, timers, limits of heads, and draining.
 
+mod served;
+mod table;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
-use http::{Request, Response};
+use http::header::{AUTHORIZATION, CONNECTION, HeaderValue, TRANSFER_ENCODING};
+use http::{HeaderName, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::body::Body;
+use crate::error::Failure;
 use crate::lanes::{Lanes, Placed};
 use crate::overdue;
 use crate::state::State;
 use crate::wire::{self, Watcher};
+use served::Served;
+use table::Table;
 
 /// A connection's first byte must come by then, and a head be whole.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +36,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Longest head.
 const MAX_HEAD: usize = 64 * 1024;
+/// Most headers.
+const MAX_HEADERS: usize = 100;
 /// Between two looks at a connection. hyper's own timer would be set and taken back for every request.
 const LOOK: Duration = Duration::from_secs(5);
 /// A client that takes nothing for this long is gone, whatever it says.
@@ -38,6 +46,8 @@ const BLOCKED: Duration = Duration::from_secs(120);
 const LINGER: Duration = Duration::from_secs(1);
 /// After the client closed its side: time to flush what is ready.
 const LAST_WORDS: Duration = Duration::from_millis(50);
+/// The other header that may carry a key.
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Streams at once on an HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 /// Buffer of an HTTP/2 stream, so that a slow reader costs little.
@@ -52,7 +62,7 @@ pub enum Plane {
     Admin,
 }
 
-/// Serves a listener to the end, with at most `max_connections` open. While the gateway drains it still answers,
+/// Serves a listener to the end, with some `max_connections` open. While the gateway drains it still answers,
 /// so that a balancer hears of it, but waits for no connection that came since.
 pub async fn serve<S>(
     plane: Plane,
@@ -68,14 +78,14 @@ pub async fn serve<S>(
         + Sync
         + 'static,
 {
-    let places = Arc::new(Semaphore::new(max_connections as usize));
+    let table = Table::new(max_connections);
     let streams = if plane == Plane::Data { &state.tasks } else { &state.attendants };
     let builder = Arc::new(builder(streams));
     loop {
         let accepted = tokio::select! {
             biased;
             () = state.halt.cancelled() => return,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &table) => accepted,
         };
         match accepted {
             Ok((stream, place)) => {
@@ -83,32 +93,46 @@ pub async fn serve<S>(
                 let lasting = plane == Plane::Admin || state.draining.is_cancelled();
                 let tracker = if lasting { &state.attendants } else { &state.tasks };
                 let (state, builder) = (Arc::clone(&state), Arc::clone(&builder));
-                let serving =
-                    one_connection(stream, (place, on_lane), state, builder, service.clone(), lasting);
+                let place = Place { plane, table: Arc::clone(&table), place, _on_lane: on_lane };
+                let serving = one_connection(stream, place, state, builder, service.clone(), lasting);
                 tracker.spawn_on(overdue::watched(serving), &lane.runtime);
             }
             Err(error) => {
-                // out of descriptors, most likely: the others go on, and this passes
+                // out of descriptors, most likely: the others go on, one that is idle makes room, and this passes
                 tracing::warn!(%error, "a connection could not be accepted");
+                table.end_longest_idle();
                 sleep(Duration::from_millis(50)).await;
             }
         }
     }
 }
 
+/// A connection's place.
+struct Place {
+    plane: Plane,
+    table: Arc<Table>,
+    place: OwnedSemaphorePermit,
+    _on_lane: Placed,
+}
+
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    table: &Table,
 ) -> std::io::Result<(std::net::TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     // its lane listens to it, not the runtime that accepted it
-    Ok((stream.into_std()?, place))
+    Ok((stream.into_std()?, table.place().await))
 }
 
 fn builder(tasks: &TaskTracker) -> auto::Builder<Tracked> {
     let mut builder = auto::Builder::new(Tracked(tasks.clone()));
-    builder.http1().header_read_timeout(None).max_buf_size(MAX_HEAD).max_headers(100);
+    // the end of a client's side is watched for here, not by hyper
+    builder
+        .http1()
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .half_close(true);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -122,7 +146,7 @@ fn builder(tasks: &TaskTracker) -> auto::Builder<Tracked> {
 
 async fn one_connection<S>(
     stream: std::net::TcpStream,
-    places: (OwnedSemaphorePermit, Placed),
+    place: Place,
     state: Arc<State>,
     builder: Arc<auto::Builder<Tracked>>,
     service: S,
@@ -135,7 +159,6 @@ async fn one_connection<S>(
         + Sync
         + 'static,
 {
-    let _places = places;
     let stream = match stream.set_nodelay(true).and_then(|()| TcpStream::from_std(stream)) {
         Ok(stream) => stream,
         Err(error) => {
@@ -143,14 +166,15 @@ async fn one_connection<S>(
             return;
         }
     };
-    let _open = Open::new(&state.meter.connections);
+    let _open = (place.plane == Plane::Data).then(|| Open::new(&state.meter.connections));
     let (io, watcher) = wire::watched(stream);
+    let _listed = place.table.list(watcher.clone(), place.place);
     let service = per_request(service, watcher.clone());
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
     let mut look = std::pin::pin!(sleep(LOOK));
-    let mut idle_since = Instant::now();
     loop {
         tokio::select! {
+            biased;
             result = connection.as_mut() => {
                 if let Err(error) = result {
                     tracing::debug!(error = &*error, "a client's connection ended");
@@ -160,22 +184,22 @@ async fn one_connection<S>(
             }
             () = overdue::passed() => break,
             () = watcher.closed() => {
+                watcher.note_left();
                 let _ = timeout(LAST_WORDS, connection.as_mut()).await;
                 break;
             }
             () = look.as_mut() => {
-                let now = Instant::now();
-                if !watcher.is_idle() {
-                    idle_since = now;
-                }
-                let silent = !watcher.has_begun() || watcher.torn_for() >= HEAD_TIMEOUT;
+                let idle_for = watcher.idle_for();
+                // while an answer goes out, nobody waits for the next head
+                let torn_for = watcher.torn_for().min(idle_for);
+                let silent = !watcher.has_begun() || torn_for >= HEAD_TIMEOUT;
                 if silent || watcher.blocked_for() > BLOCKED {
                     break;
                 }
-                if now - idle_since > IDLE_TIMEOUT {
+                if idle_for > IDLE_TIMEOUT {
                     connection.as_mut().graceful_shutdown();
                 }
-                look.as_mut().reset(now + LOOK);
+                look.as_mut().reset(Instant::now() + LOOK);
             }
             () = state.draining.cancelled(), if !lasting => {
                 lasting = true;
@@ -206,7 +230,7 @@ impl Drop for Open<'_> {
 fn per_request<S>(
     service: S,
     watcher: Watcher,
-) -> impl hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
+) -> impl hyper::service::Service<Request<Incoming>, Response = Response<Served>, Error = Infallible, Future: Send>
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
         + Clone
@@ -214,19 +238,28 @@ where
         + Sync
         + 'static,
 {
-    hyper::service::service_fn(move |request| {
+    hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut service = service.clone();
         let watcher = watcher.clone();
         async move {
             let answering = watcher.answering();
-            let chunked = request.headers().contains_key(TRANSFER_ENCODING);
-            let Ok(mut response) = service.call(request).await;
-            if chunked {
-                // where a chunked body ends only hyper knows: what follows it cannot be judged before
+            let headers = request.headers();
+            let has_key = headers.contains_key(AUTHORIZATION) || headers.contains_key(X_API_KEY);
+            // where a chunked body ends only hyper knows, and what follows a tunnel's head is no request: neither can
+            // be judged before it is read
+            let last = headers.contains_key(TRANSFER_ENCODING) || request.method() == Method::CONNECT;
+            let mut response = match watcher.unless_left(service.call(request)).await {
+                Some(Ok(response)) => response,
+                None => Failure::ClientGone.response(),
+            };
+            if has_key && response.status() != StatusCode::UNAUTHORIZED {
+                watcher.note_key();
+            }
+            if last {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             watcher.expect_head();
-            Ok(response.map(|body| body.on(answering)))
+            Ok(Served::of(response, answering))
         }
     })
 }

@@ -144,7 +144,7 @@ fn finished(record: &Record, facts: Facts, outcome: Outcome, total: Duration, bi
         requested_model: facts.requested_model,
         chosen: chosen.map(|index| Arc::clone(&snapshot.experts[index].name)),
         reason: facts.reason,
-        attempts: facts.attempts,
+        attempts: facts.attempts.into_iter().map(Into::into).collect(),
         outcome,
         usage: facts.usage.map(|(usage, _)| usage),
         usage_estimated: facts.usage.is_some_and(|(_, estimated)| estimated),

@@ -1,6 +1,6 @@
 //! One configuration, built and immutable: what a request is answered under from its first to its last byte.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::auth::{Caller, KeyHash};
 use crate::classify::Classifier;
 use crate::config::written::{self, Config, Content, Pricing, ResponseModel};
 use crate::config::{self, Checked, Setting};
-use crate::constraint::{Rule, tags_of};
+use crate::constraint::{Capabilities, Rule, tags_of};
 use crate::dispatch::RetryBudget;
 use crate::expert::endpoint::Endpoint;
 use crate::expert::{Expert, Timeouts};
@@ -19,7 +19,7 @@ use crate::meter::{ExpertMeter, Meter};
 use crate::policy;
 use crate::price::Price;
 use crate::provider;
-use crate::record::Fragments;
+use crate::record::Names;
 
 /// One configuration, built.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub struct Snapshot {
     pub default_policy: usize,
     /// Hard constraints.
     pub rules: Vec<Rule>,
+    /// Every governance tag that an expert has or that a rule or policy names.
+    pub tags: BTreeSet<Arc<str>>,
     /// Who may call; empty: anyone.
     pub tenants: Vec<Tenant>,
     /// Hashes of keys for the admin listener.
@@ -56,8 +58,8 @@ pub struct Snapshot {
     pub selectors: HashMap<String, Selector>,
     /// Names of its domains as headers.
     pub domain_headers: Vec<HeaderValue>,
-    /// What is the same in every line of its decision log.
-    pub fragments: Fragments,
+    /// What its records call things.
+    pub names: Arc<Names>,
     /// The router model.
     pub classifier: Arc<dyn Classifier>,
     /// The heads of the router model that the experts name, by [`Expert::head`].
@@ -225,13 +227,15 @@ pub(crate) fn build(
     }
     let policies = policy::build(&config.policies, &experts, fallback, &*classifier)?;
     let tenants = config.tenants.iter().map(|t| build_tenant(t, &experts, &policies)).collect();
-    let rules = config.rules.iter().map(|r| build_rule(r, &config.tenants, classifier.domains())).collect();
+    let rules: Vec<Rule> =
+        config.rules.iter().map(|r| build_rule(r, &config.tenants, classifier.domains())).collect();
     for expert in &experts {
         // its first is seen by a rate only if there was a 0 before
         meter.stale_connections.with_label_values(&[&*expert.name]);
     }
     Ok(Snapshot {
         hash,
+        tags: all_tags(&experts, &rules, &policies),
         meters: experts.iter().map(|e| handles(meter, &e.name, classifier.domains(), old)).collect(),
         nobody: handles(meter, "none", classifier.domains(), old),
         selectors: selectors(&config, &experts, &policies),
@@ -239,10 +243,13 @@ pub(crate) fn build(
         admin_keys: config.server.admin_keys.iter().filter_map(|k| KeyHash::parse(k)).collect(),
         deadline: config.router.deadline.0,
         domain_headers: classifier.domains().iter().map(|name| header(name)).collect(),
-        fragments: Fragments::new(
-            experts.iter().map(|expert| &*expert.name),
-            classifier.domains().iter().map(String::as_str),
-        ),
+        names: Arc::new(Names::new(
+            experts.iter().map(|expert| Arc::clone(&expert.name)).collect(),
+            policies.iter().map(|policy| policy.name.clone()).collect(),
+            classifier.domains(),
+            classifier.version(),
+            fallback,
+        )),
         retry_budget: retry_budget(config.retry, old),
         experts,
         fallback,
@@ -293,6 +300,8 @@ fn build_expert(
         .map(|(d, graded)| written.quality.get(d).map(|q| *q as f32).or(default(*graded)))
         .collect();
     let before = old.and_then(|o| o.experts.iter().find(|e| *e.name == *written.name));
+    let mut capabilities: Capabilities = written.capabilities.iter().copied().collect();
+    capabilities.set(Capabilities::OTHER, is_fallback);
     let t = &written.timeouts;
     Expert {
         index,
@@ -315,7 +324,7 @@ fn build_expert(
         hosting: written.hosting.map_or(0.0, |h| h.usd_per_hour),
         context_window: written.context_window,
         max_output_tokens: written.max_output_tokens,
-        capabilities: written.capabilities.iter().copied().collect(),
+        capabilities,
         tags: tags_of(&written.governance),
         training_known: written.governance.trained_on.is_some(),
         max_concurrency: written.max_concurrency,
@@ -381,9 +390,15 @@ fn build_rule(written: &written::Rule, tenants: &[written::Tenant], domains: &[S
         domains: written.when.domain.iter().filter_map(|d| domains.iter().position(|l| l == d)).collect(),
         at: written.when.at.unwrap_or(0.2) as f32,
         tenant: written.when.tenant.as_ref().and_then(|name| tenants.iter().position(|t| t.name == *name)),
-        require: written.require.clone(),
-        forbid: written.forbid.clone(),
+        require: written.require.iter().map(|tag| tag.as_str().into()).collect(),
+        forbid: written.forbid.iter().map(|tag| tag.as_str().into()).collect(),
     }
+}
+
+fn all_tags(experts: &[Expert], rules: &[Rule], policies: &[policy::Named]) -> BTreeSet<Arc<str>> {
+    let named = rules.iter().flat_map(|rule| rule.require.iter().chain(&rule.forbid));
+    let named = named.chain(policies.iter().flat_map(|policy| &policy.require)).cloned();
+    experts.iter().flat_map(|expert| &expert.tags).map(|tag| tag.as_str().into()).chain(named).collect()
 }
 
 /// Every value `model` may have; names go before model ids, and the first of two experts with the same id wins.

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::announce::Announcer;
+use crate::aside::Aside;
 use crate::classify::Classifier;
 use crate::config::{self, Checked};
 use crate::ledger::{self, Ledger, Recent};
@@ -21,6 +22,11 @@ use crate::session::Sessions;
 use crate::snapshot::{self, Snapshot};
 use crate::traces::Tracer;
 use crate::upstream::Connector;
+
+/// What waits to be parsed is bounded by `server.max_buffered` as well.
+const READING_WAITS: Duration = Duration::from_secs(10);
+/// A person asks again.
+const EXPLAINING_WAITS: Duration = Duration::from_secs(2);
 
 /// Everything that outlives a configuration.
 #[derive(Debug)]
@@ -54,6 +60,10 @@ pub struct State {
     pub in_flight: Arc<Semaphore>,
     /// KiB of request bodies that may be held.
     pub buffered: Arc<Semaphore>,
+    /// Large bodies are parsed here.
+    pub reading: Aside,
+    /// Decisions are explained here: hundreds of classifications each.
+    pub explaining: Aside,
     /// The file, to read again; `None` where there is none.
     pub path: Option<PathBuf>,
     reload: Mutex<()>,
@@ -91,6 +101,8 @@ impl State {
             halt: CancellationToken::new(),
             in_flight,
             buffered,
+            reading: Aside::new(1, READING_WAITS),
+            explaining: Aside::new(2, EXPLAINING_WAITS),
             path,
             reload: Mutex::new(()),
         })

@@ -2,15 +2,24 @@
 //!
 //! The last human turn decides. The turn before it and the system prompt are added only where it says little by
 //! itself («continue», «and in Texas?»), because they would drown a short question. What a harness wraps around
-//! the words of a person (`<system-reminder>` and its like) and what tools answered is left out. Work is bounded:
-//! of every text at most 8 KiB of its head and 4 KiB of its tail are looked at, however long it is.
+//! the words of a person (`<system-reminder>` and its like) and what tools answered is left out. Work is bounded in
+//! what is looked at, not in what is kept: of a text 8 KiB of its head and 4 KiB of its tail, of a turn 48 KiB and 512
+//! parts, of a conversation the last 32 human turns.
 
 use std::borrow::Cow;
 
-use crate::ask::{Ask, Literal, Role, Turn};
+use crate::ask::{Ask, Literal, Role, Turn, unescape};
 
 const HEAD: usize = 8 * 1024;
 const TAIL: usize = 4 * 1024;
+/// Bytes of a turn that are looked at, whatever comes of them.
+const LOOKED_AT: usize = 48 * 1024;
+/// Parts of a turn that are looked at.
+const PARTS: usize = 512;
+/// Human turns that are asked for words, the last ones.
+const TURNS_BACK: usize = 32;
+/// Texts that a conversation is known by.
+const OPENING: usize = 64;
 /// A turn shorter than this says too little alone.
 const SHORT: usize = 24;
 
@@ -38,7 +47,7 @@ pub fn routable(ask: &Ask<'_>) -> Routable {
     let mut text = last;
     if text.len() < SHORT || follow_up {
         let says_something = |turn: &&&Turn<'_>| !is_follow_up(&words_of(turn, 64, 0));
-        let before = human.iter().rev().skip(1).find(says_something);
+        let before = human.iter().rev().skip(1).take(TURNS_BACK).find(says_something);
         before.into_iter().for_each(|turn| append(&mut text, &words_of(turn, 1024, 0)));
     }
     if text.len() < SHORT
@@ -54,7 +63,7 @@ pub fn routable(ask: &Ask<'_>) -> Routable {
 pub fn opening<'a>(ask: &'a Ask<'_>) -> impl Iterator<Item = &'a str> {
     let system = ask.turns.iter().filter(|t| t.role == Role::System);
     let first = ask.turns.iter().find(|t| t.role == Role::Human);
-    system.chain(first).flat_map(|t| t.texts.iter().map(|l| l.0))
+    system.chain(first).flat_map(|t| t.texts.iter().map(|l| l.0)).take(OPENING)
 }
 
 /// Script of most of the first letters: a hint at the language that costs nothing.
@@ -90,8 +99,10 @@ fn append(text: &mut String, more: &str) {
 /// The words a person wrote in this turn.
 fn words_of(turn: &Turn<'_>, head: usize, tail: usize) -> String {
     let mut words = String::new();
-    for literal in &turn.texts {
+    let mut left = LOOKED_AT;
+    for literal in turn.texts.iter().take(PARTS) {
         let part = literal.bounded(head, tail);
+        left = left.saturating_sub(literal.0.len().min(head + tail));
         let part = without_harness(&part);
         let part = part.trim();
         if !part.is_empty() {
@@ -100,7 +111,7 @@ fn words_of(turn: &Turn<'_>, head: usize, tail: usize) -> String {
             }
             words.push_str(part);
         }
-        if words.len() > HEAD + TAIL {
+        if words.len() > HEAD + TAIL || left == 0 {
             break;
         }
     }
@@ -120,20 +131,27 @@ const WRAPPERS: [&str; 9] = [
     "ide_selection",
 ];
 
-/// The text without harness wrappers; borrowed where there is none.
+/// The text without harness wrappers; borrowed where there is none. One that is not closed goes to the end.
 fn without_harness(text: &str) -> Cow<'_, str> {
-    let mut text = Cow::Borrowed(text);
-    if memchr::memchr(b'<', text.as_bytes()).is_none() {
-        return text;
+    let mut kept = String::new();
+    let (mut done, mut from) = (0, 0);
+    while let Some(at) = memchr::memchr(b'<', &text.as_bytes()[from..]) {
+        let start = from + at;
+        let name = WRAPPERS.iter().find(|name| text[start + 1..].starts_with(**name));
+        let Some(name) = name else {
+            from = start + 1;
+            continue;
+        };
+        kept.push_str(&text[done..start]);
+        let closed = text[start..].find(&format!("</{name}>"));
+        done = closed.map_or(text.len(), |at| start + at + name.len() + "</>".len());
+        from = done;
     }
-    for name in WRAPPERS {
-        let (open, close) = (format!("<{name}"), format!("</{name}>"));
-        while let Some(start) = text.find(&open) {
-            let end = text[start..].find(&close).map_or(text.len(), |at| start + at + close.len());
-            text.to_mut().replace_range(start..end, "");
-        }
+    if done == 0 {
+        return Cow::Borrowed(text);
     }
-    text
+    kept.push_str(&text[done..]);
+    Cow::Owned(kept)
 }
 
 fn is_follow_up(text: &str) -> bool {
@@ -196,53 +214,67 @@ impl Literal<'_> {
     }
 }
 
-fn unescape(raw: &str) -> Cow<'_, str> {
-    if memchr::memchr(b'\\', raw.as_bytes()).is_none() {
-        return Cow::Borrowed(raw);
-    }
-    serde_json::from_str::<String>(&format!("\"{raw}\"")).map_or(Cow::Borrowed(raw), Cow::Owned)
-}
+/// Longest escape, and half of what a surrogate pair is written with.
+const ESCAPE: usize = 6;
+/// A longer run of backslashes is not counted to its start behind a cut: whether its last one begins an escape is left
+/// open there.
+const COUNTED: usize = 64;
 
-/// A character boundary at or before `at` that is not inside an escape.
+/// A character boundary at or before `at` that is inside no escape and between no two halves of a pair.
 fn cut_before(raw: &str, at: usize) -> usize {
-    let mut at = raw.floor_char_boundary(at);
-    if let Some(start) = escape_around(raw, at) {
-        at = start;
-    }
-    at
+    let at = raw.floor_char_boundary(at);
+    let bytes = raw.as_bytes();
+    let at = match last_backslash(bytes, at) {
+        // all that stands before it is kept, so to count it is no more than to copy it
+        Some(slash) if !run_to(bytes, slash, at).is_multiple_of(2) && slash + length(bytes, slash) > at => {
+            slash
+        }
+        _ => at,
+    };
+    if is_half(bytes, at.wrapping_sub(ESCAPE), b"89abAB") { at - ESCAPE } else { at }
 }
 
 /// The same at or after `at`.
 fn cut_after(raw: &str, at: usize) -> usize {
-    let mut at = raw.ceil_char_boundary(at);
-    while escape_around(raw, at).is_some() && at < raw.len() {
-        at = raw.ceil_char_boundary(at + 1);
-    }
-    at
+    let at = raw.ceil_char_boundary(at);
+    let bytes = raw.as_bytes();
+    let at = match last_backslash(bytes, at) {
+        None => at,
+        Some(slash) => match run_to(bytes, slash, COUNTED) {
+            // whether or not it begins an escape, there is none behind what would be its
+            COUNTED => at.max(slash + length(bytes, slash)),
+            run if run % 2 == 1 => at.max(slash + length(bytes, slash)),
+            _ => at,
+        },
+    };
+    let at = raw.ceil_char_boundary(at);
+    let pair = is_half(bytes, at.wrapping_sub(ESCAPE), b"89abAB") && is_half(bytes, at, b"cdefCDEF");
+    if pair { at + ESCAPE } else { at }
 }
 
-/// The start of the escape (or surrogate pair of escapes) that a cut at `at` would break.
-fn escape_around(raw: &str, at: usize) -> Option<usize> {
-    let bytes = raw.as_bytes();
-    let earliest = at.saturating_sub(11);
-    for start in (earliest..at).filter(|&i| bytes[i] == b'\\') {
-        // a longer run is nobody's text: then the cut may break an escape, and the text is read as it stands
-        let slashes = bytes[..start].iter().rev().take(HEAD).take_while(|b| **b == b'\\').count();
-        if slashes % 2 == 1 {
-            continue;
-        }
-        let mut end = start + if bytes.get(start + 1) == Some(&b'u') { 6 } else { 2 };
-        let high = bytes
-            .get(start + 2..start + 4)
-            .is_some_and(|d| d[0].eq_ignore_ascii_case(&b'd') && b"89abAB".contains(&d[1]));
-        if end == start + 6 && high {
-            end = start + 12;
-        }
-        if end > at {
-            return Some(start);
-        }
-    }
-    None
+/// The last backslash whose escape could reach beyond `at`.
+fn last_backslash(bytes: &[u8], at: usize) -> Option<usize> {
+    let earliest = at.saturating_sub(ESCAPE - 1);
+    memchr::memrchr(b'\\', &bytes[earliest..at]).map(|found| earliest + found)
+}
+
+/// Backslashes in a row that end at `last`, at most `most`.
+fn run_to(bytes: &[u8], last: usize, most: usize) -> usize {
+    bytes[..=last].iter().rev().take(most).take_while(|b| **b == b'\\').count()
+}
+
+/// Length of the escape that begins at `slash`, if one does.
+fn length(bytes: &[u8], slash: usize) -> usize {
+    let is_unicode = bytes.get(slash + 1) == Some(&b'u')
+        && bytes.get(slash + 2..slash + ESCAPE).is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit));
+    if is_unicode { ESCAPE } else { 2.min(bytes.len() - slash) }
+}
+
+/// Whether half of a surrogate pair is written at `at`: the third digit says which.
+fn is_half(bytes: &[u8], at: usize, digits: &[u8]) -> bool {
+    let Some(written) = at.checked_add(ESCAPE).and_then(|end| bytes.get(at..end)) else { return false };
+    let is_escape = written.starts_with(b"\\u") && run_to(bytes, at, COUNTED) % 2 == 1;
+    is_escape && written[2].eq_ignore_ascii_case(&b'd') && digits.contains(&written[3])
 }
 
 #[cfg(test)]

@@ -101,7 +101,8 @@ async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Result<Respon
             let tolerance = tolerance(request.uri().query().unwrap_or_default())?;
             let (head, body) = request.into_parts();
             let body = read(&head.headers, body).await?;
-            json(&dry_run(&snapshot, Caller(None), &head.headers, &body, tolerance)?)
+            let explain = move || dry_run(&snapshot, Caller(None), &head.headers, &body, tolerance);
+            json(&state.explaining.run(explain).await?)
         }
         path if DONE.contains(&path) => Err(Failure::MethodNotAllowed("POST")),
         path if READ.contains(&path) => Err(Failure::MethodNotAllowed("GET, HEAD")),

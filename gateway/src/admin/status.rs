@@ -75,7 +75,7 @@ pub(super) fn status(state: &State) -> Status {
     let policies = snapshot.policies.iter().map(|p| PolicyStatus {
         name: p.name.clone(),
         dial: p.policy.describe(),
-        require: p.require.clone(),
+        require: p.require.iter().map(ToString::to_string).collect(),
         measured: p.measured(&snapshot.experts, snapshot.fallback, &*snapshot.classifier).cloned(),
     });
     let known = |name: &String| snapshot.classifier.known().iter().find(|known| known.name == *name);

@@ -112,7 +112,7 @@ pub fn dry_run(
     }
     let mut decision = plan.decision;
     let text = text::routable(&ask).text;
-    let words = attribution(&decision, &text);
+    let words = attribution(snapshot, &decision, &text);
     let chosen = decision.order.first().copied().unwrap_or(snapshot.fallback);
     let flips = match wish.selector {
         Selector::Policy(policy) => {
@@ -149,7 +149,7 @@ fn runner_up(decision: &Decision, chosen: usize) -> Option<RunnerUp> {
     let others = (0..decision.candidates.len()).filter(|&place| place != chosen);
     let may = others.filter(|&place| decision.candidates[place].why_not.is_none());
     let next = decision.order.get(1).copied().or(may.max_by(|a, b| score(*a).total_cmp(&score(*b))))?;
-    let expert = Arc::clone(&decision.snapshot.experts[next].name);
+    let expert = Arc::clone(&decision.names.experts[next]);
     Some(RunnerUp { expert, behind_by: score(chosen) - score(next) })
 }
 
@@ -185,7 +185,8 @@ impl Deciding<'_> {
         text: &str,
         ask: impl Fn(&dyn Policy, &[Candidate<'_>], Option<Evidence<'_>>) -> Option<T>,
     ) -> Option<T> {
-        let weighed = weigh(self.snapshot, self.caller, self.wish, self.ask, Dialect::Chat, text);
+        let deadline = self.snapshot.deadline;
+        let weighed = weigh(self.snapshot, self.caller, self.wish, self.ask, Dialect::Chat, text, deadline);
         let scores = weighed.verdict.as_ref().and_then(Verdict::scores);
         self.wish.with_policy(self.snapshot, self.policy, |policy| {
             ask(policy, &weighed.candidates, scores.map(evidence))
@@ -194,11 +195,11 @@ impl Deciding<'_> {
 }
 
 /// The words with the largest part in the likeliest domain's probability.
-fn attribution(decision: &Decision, text: &str) -> Vec<Attribution> {
+fn attribution(snapshot: &Snapshot, decision: &Decision, text: &str) -> Vec<Attribution> {
     let Some(scores) = &decision.scores else { return Vec::new() };
     let (top, _) = scores.top();
     let of = |s: &Scores| s.domains().get(top).copied().unwrap_or(0.0);
-    let mut words = decision.snapshot.classifier.explain(text, &of);
+    let mut words = snapshot.classifier.explain(text, &of);
     words.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
     words.truncate(WORDS);
     words

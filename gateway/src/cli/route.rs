@@ -126,7 +126,7 @@ const DIFFICULTY: f32 = 0.5;
 /// How much a request needs the fallback, 0 to 1: the chance that the fallback answers well and the best other
 /// expert does not, were both independent, moved by how hard the prompt looks.
 fn large_score(decision: &Decision) -> f32 {
-    let fallback = decision.snapshot.fallback;
+    let fallback = decision.names.fallback;
     let others =
         decision.candidates.iter().enumerate().filter(|(i, c)| *i != fallback && c.why_not.is_none());
     let best = others.map(|(_, c)| c.score).fold(0.0, f32::max);
@@ -225,7 +225,7 @@ fn show(run: &DryRun) {
         "confidence {:.3}   unlike anything known {:.2}   policy {}   {} µs",
         decision.confidence(),
         decision.scores.as_ref().map_or(0.0, router_model::Scores::ood),
-        decision.snapshot.policies[decision.policy].name,
+        decision.names.policies[decision.policy],
         decision.route_micros
     );
     if let Some(tokens) = run.expected_output_tokens {
@@ -267,7 +267,7 @@ fn show_flips(run: &DryRun) {
 }
 
 fn domains(decision: &Decision, scores: &router_model::Scores) -> String {
-    let names = decision.snapshot.classifier.domains();
+    let names = &decision.names.domains;
     let mut all: Vec<(&String, f32)> = names.iter().zip(scores.domains().iter().copied()).collect();
     all.sort_by(|a, b| b.1.total_cmp(&a.1));
     all.iter().take(5).map(|(name, p)| format!("{name} {p:.3}")).collect::<Vec<_>>().join("   ")
@@ -289,7 +289,7 @@ fn experts(decision: &Decision) -> Table {
             decision.order.iter().position(|o| *o == index).map_or(String::new(), |at| (at + 1).to_string());
         table.add_row([
             Cell::new(place),
-            Cell::new(&decision.snapshot.experts[index].name),
+            Cell::new(&decision.names.experts[index]),
             Cell::new(format!("{:.3}", stand.score)).set_alignment(CellAlignment::Right),
             Cell::new(cost_text(stand.cost)).set_alignment(CellAlignment::Right),
             Cell::new(stand.why_not.as_ref().map_or_else(|| "yes".to_owned(), ToString::to_string)),

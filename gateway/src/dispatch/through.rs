@@ -1,11 +1,10 @@
 //! What passes between client and upstream: the request as the upstream gets it, and which headers go through.
 
-use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
-use http_body_util::Full;
 
 use super::{Errand, streams};
+use crate::ask::Spliced;
 use crate::expert::Expert;
 use crate::expert::endpoint::Endpoint;
 use crate::layer::request_id::X_REQUEST_ID;
@@ -18,8 +17,8 @@ pub(super) fn request(
     endpoint: &Endpoint,
     usage: bool,
     traced: Option<&HeaderMap>,
-) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(errand.ask.rewrite(errand.body, &expert.model, usage)));
+) -> Request<Spliced> {
+    let mut request = Request::new(errand.ask.outgoing(errand.body, &expert.model, usage));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = endpoint.paths[errand.dialect.index()].clone();
     let headers = request.headers_mut();
@@ -34,9 +33,12 @@ pub(super) fn request(
         headers.insert(name.clone(), key.clone());
     }
     let context = traced.unwrap_or(errand.headers);
-    for name in TRACE_CONTEXT {
-        if let Some(value) = context.get(&name) {
-            headers.insert(name, value.clone());
+    // a state without its parent is of no trace
+    if context.get(&TRACE_CONTEXT[0]).is_some_and(|parent| is_traceparent(parent.as_bytes())) {
+        for name in TRACE_CONTEXT {
+            if let Some(value) = context.get(&name) {
+                headers.insert(name, value.clone());
+            }
         }
     }
     if let Some(id) = errand.headers.get(X_REQUEST_ID).filter(|id| is_uuid(id.as_bytes())) {
@@ -53,6 +55,22 @@ fn is_uuid(id: &[u8]) -> bool {
     let dash = |at: usize| matches!(at, 8 | 13 | 18 | 23);
     id.len() == 36
         && id.iter().enumerate().all(|(at, b)| if dash(at) { *b == b'-' } else { b.is_ascii_hexdigit() })
+}
+
+/// Whether this is a parent as W3C's Trace Context has it, of this version or a later one.
+fn is_traceparent(value: &[u8]) -> bool {
+    let hex = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let (Some(parent), rest) = (value.get(..55), value.get(55..).unwrap_or_default()) else { return false };
+    let (version, trace, span, flags) = (&parent[..2], &parent[3..35], &parent[36..52], &parent[53..]);
+    let dashes = [2, 35, 52].iter().all(|at| parent[*at] == b'-');
+    let is_whole = rest.is_empty() || (version != b"00" && rest[0] == b'-');
+    let is_some = |part: &[u8]| part.iter().any(|b| *b != b'0');
+    dashes
+        && is_whole
+        && [version, trace, span, flags].into_iter().all(hex)
+        && version != b"ff"
+        && is_some(trace)
+        && is_some(span)
 }
 
 /// Headers that an upstream may see: the attempt's own, or the client's as they came.
@@ -80,4 +98,37 @@ pub(super) fn passed_down(headers: &HeaderMap) -> HeaderMap {
     let mut passed = HeaderMap::with_capacity(ROOM);
     passed.extend(headers.iter().filter(|(name, _)| may(name.as_str())).map(|(n, v)| (n.clone(), v.clone())));
     passed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traceparent_is_one_or_stays_here() {
+        const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let zeros = |at: std::ops::Range<usize>| {
+            let mut text = GOOD.to_owned();
+            text.replace_range(at.clone(), &"0".repeat(at.len()));
+            text
+        };
+        for good in [GOOD.to_owned(), format!("cc{}-more", &GOOD[2..]), format!("01{}", &GOOD[2..])] {
+            assert!(is_traceparent(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            String::new(),
+            GOOD[..54].to_owned(),
+            format!("{GOOD}0"),
+            format!("{GOOD}-more"),
+            format!("cc{}more", &GOOD[2..]),
+            format!("ff{}", &GOOD[2..]),
+            GOOD.to_uppercase(),
+            GOOD.replace('-', "_"),
+            zeros(3..35),
+            zeros(36..52),
+            GOOD.replace("0af", "0xf"),
+        ] {
+            assert!(!is_traceparent(bad.as_bytes()), "{bad}");
+        }
+    }
 }

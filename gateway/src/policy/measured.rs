@@ -160,8 +160,8 @@ fn may(policy: &Named, expert: &Expert) -> bool {
 }
 
 /// Whether an expert has all of these governance tags.
-pub(super) fn has_all(expert: &Expert, tags: &[String]) -> bool {
-    tags.iter().all(|tag| expert.tags.contains(tag))
+pub(super) fn has_all(expert: &Expert, tags: &[impl AsRef<str>]) -> bool {
+    tags.iter().all(|tag| expert.tags.contains(tag.as_ref()))
 }
 
 /// The set that knows most of the experts, of equals the user's own or the largest; and the expert and the column of

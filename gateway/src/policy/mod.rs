@@ -8,7 +8,7 @@ mod promise;
 mod tolerance;
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use router_model::answers::set_of;
 use serde::Serialize;
@@ -147,7 +147,7 @@ pub struct Named {
     /// The policy.
     pub policy: Box<dyn Policy>,
     /// Tags every expert must have under it.
-    pub require: Vec<String>,
+    pub require: Vec<Arc<str>>,
     /// Whether an expert answers when every fallback fails; `None`: as the configuration says for all.
     pub degrade: Option<bool>,
     measured: OnceLock<Option<Measured>>,
@@ -183,8 +183,8 @@ pub fn build(
             }
             None => Box::new(Tolerance { tolerance: written.tolerance.unwrap_or_default() as f32, gate }),
         };
-        let written::Policy { require, degrade, .. } = written;
-        Ok(Named { name, policy, require, degrade, measured: OnceLock::new() })
+        let require = written.require.iter().map(|tag| tag.as_str().into()).collect();
+        Ok(Named { name, policy, require, degrade: written.degrade, measured: OnceLock::new() })
     };
     all.into_iter().map(named).collect()
 }

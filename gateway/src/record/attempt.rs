@@ -6,13 +6,12 @@ use serde::Serialize;
 
 use crate::expert::endpoint::Endpoint;
 
-/// One call to one endpoint.
-#[derive(Debug, Clone, Serialize)]
+/// One call to one endpoint, while its request runs.
+#[derive(Debug, Clone)]
 pub struct Attempt {
     /// Name of the expert.
     pub expert: Arc<str>,
     /// Where.
-    #[serde(serialize_with = "authority")]
     pub endpoint: Arc<Endpoint>,
     /// How it ended.
     pub outcome: AttemptOutcome,
@@ -20,6 +19,28 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// How long it took, to the microsecond.
     pub millis: f64,
+}
+
+/// One call to one endpoint, as it is written down: records are kept for long, and must keep no connections.
+#[derive(Debug, Clone, Serialize)]
+pub struct Call {
+    /// Name of the expert.
+    pub expert: Arc<str>,
+    /// Where.
+    pub endpoint: Arc<str>,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// The upstream's status, where it came to one.
+    pub status: Option<u16>,
+    /// How long it took, to the microsecond.
+    pub millis: f64,
+}
+
+impl From<Attempt> for Call {
+    fn from(attempt: Attempt) -> Self {
+        let Attempt { expert, endpoint, outcome, status, millis } = attempt;
+        Self { expert, endpoint: Arc::clone(&endpoint.authority), outcome, status, millis }
+    }
 }
 
 /// How a call ended.
@@ -102,8 +123,4 @@ impl AttemptOutcome {
             Self::Incomplete => "incomplete",
         }
     }
-}
-
-fn authority<S: serde::Serializer>(endpoint: &Arc<Endpoint>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&endpoint.authority)
 }

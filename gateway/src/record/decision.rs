@@ -5,16 +5,15 @@ use std::sync::Arc;
 use router_model::Scores;
 use serde::Serialize;
 
-use super::Reason;
+use super::{Names, Reason};
 use crate::constraint::WhyNot;
 use crate::price::MicroUsd;
-use crate::snapshot::Snapshot;
 
 /// What routing decided, before anything was sent. Kept as figures; names are put in when it is written.
 #[derive(Debug, Clone)]
 pub struct Decision {
-    /// The configuration it was made under.
-    pub snapshot: Arc<Snapshot>,
+    /// The names of the configuration it was made under; records outlive configurations, and hold none.
+    pub names: Arc<Names>,
     /// Position of the policy.
     pub policy: usize,
     /// The router model's answer; `None` where it failed or was not asked.
@@ -49,7 +48,7 @@ pub struct Stand {
 impl Decision {
     /// Name of the likeliest domain.
     pub fn domain(&self) -> Option<&str> {
-        self.snapshot.classifier.domains().get(self.top()?).map(String::as_str)
+        self.names.domains.get(self.top()?).map(String::as_str)
     }
 
     /// Position of the likeliest domain.
@@ -87,7 +86,7 @@ struct DomainScores<'a>(&'a Decision);
 impl Serialize for DomainScores<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let scores = self.0.scores.as_ref().map(Scores::domains).unwrap_or_default();
-        let names = self.0.snapshot.classifier.domains();
+        let names = &self.0.names.domains;
         serializer.collect_map(names.iter().zip(scores.iter().copied().map(round)))
     }
 }
@@ -97,9 +96,9 @@ struct Candidates<'a>(&'a Decision);
 
 impl Serialize for Candidates<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let experts = self.0.snapshot.experts.iter().zip(&self.0.candidates);
+        let experts = self.0.names.experts.iter().zip(&self.0.candidates);
         serializer.collect_seq(experts.map(|(expert, stand)| CandidateView {
-            expert: &expert.name,
+            expert,
             score: round(stand.score),
             expected_cost_usd: stand.cost,
             eligible: stand.why_not.is_none(),
@@ -119,9 +118,8 @@ struct CandidateView<'a> {
 
 impl Serialize for Decision {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let classifier = &self.snapshot.classifier;
         DecisionView {
-            policy: &self.snapshot.policies[self.policy].name,
+            policy: &self.names.policies[self.policy],
             domain: self.domain(),
             domain_scores: DomainScores(self),
             confidence: round(self.confidence()),
@@ -130,7 +128,7 @@ impl Serialize for Decision {
             features: &self.features,
             attribution: &self.attribution,
             text: self.text.as_deref(),
-            router_version: classifier.version(),
+            router_version: &self.names.router_version,
             route_micros: self.route_micros,
         }
         .serialize(serializer)

@@ -6,7 +6,7 @@
 
 use router_model::Scores;
 
-use super::{Attempt, Decision, Features, Finished, Rfc3339, Stand};
+use super::{Call, Decision, Features, Finished, Rfc3339, Stand};
 use crate::price::MicroUsd;
 use crate::usage::Usage;
 
@@ -81,9 +81,9 @@ struct Line<'o>(&'o mut Vec<u8>);
 
 impl Line<'_> {
     fn decision(&mut self, decision: &Decision) {
-        let (snapshot, scores) = (&decision.snapshot, decision.scores.as_ref());
-        let fragments = &snapshot.fragments;
-        self.raw(",\"policy\":").text(&snapshot.policies[decision.policy].name);
+        let (names, scores) = (&decision.names, decision.scores.as_ref());
+        let fragments = &names.fragments;
+        self.raw(",\"policy\":").text(&names.policies[decision.policy]);
         self.raw(",\"domain\":").option(decision.domain(), Line::text);
         self.raw(",\"domain_scores\":{");
         let of_domains = scores.map(Scores::domains).unwrap_or_default();
@@ -103,7 +103,7 @@ impl Line<'_> {
         if let Some(text) = &decision.text {
             self.raw(",\"text\":").text(text);
         }
-        self.raw(",\"router_version\":").text(snapshot.classifier.version());
+        self.raw(",\"router_version\":").text(&names.router_version);
         self.raw(",\"route_micros\":").whole(decision.route_micros);
     }
 
@@ -125,9 +125,9 @@ impl Line<'_> {
         self.raw("}")
     }
 
-    fn attempt(&mut self, attempt: &Attempt) -> &mut Self {
+    fn attempt(&mut self, attempt: &Call) -> &mut Self {
         self.raw("{\"expert\":").text(&attempt.expert);
-        self.raw(",\"endpoint\":").text(&attempt.endpoint.authority);
+        self.raw(",\"endpoint\":").text(&attempt.endpoint);
         self.raw(",\"outcome\":").text(attempt.outcome.as_str());
         self.raw(",\"status\":").option(attempt.status, |line, status| line.whole(status.into()));
         self.raw(",\"millis\":").millis(attempt.millis);

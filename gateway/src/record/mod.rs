@@ -5,6 +5,7 @@ mod attempt;
 mod decision;
 mod id;
 mod line;
+mod names;
 mod time;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,10 +20,11 @@ use crate::snapshot::Snapshot;
 use crate::traces::Trace;
 use crate::usage::Usage;
 
-pub use attempt::{Attempt, AttemptOutcome};
+pub use attempt::{Attempt, AttemptOutcome, Call};
 pub use decision::{Attributed, Decision, Features, Stand};
 pub use id::Id;
 pub use line::Fragments;
+pub use names::Names;
 pub use time::Rfc3339;
 
 /// Why an expert answers: the contract's closed list.
@@ -248,7 +250,7 @@ pub struct Finished {
     /// The reason at the end.
     pub reason: Option<Reason>,
     /// Calls made.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<Call>,
     /// How it ended.
     pub outcome: Outcome,
     /// Tokens.

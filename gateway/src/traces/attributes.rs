@@ -10,7 +10,7 @@ use opentelemetry::KeyValue;
 use crate::api::Dialect;
 use crate::expert::Expert;
 use crate::expert::endpoint::Endpoint;
-use crate::record::{Attempt, AttemptOutcome, Decision, Finished};
+use crate::record::{AttemptOutcome, Call, Decision, Finished};
 use crate::usage::Usage;
 
 /// Of a request, when it comes.
@@ -50,7 +50,7 @@ pub(super) fn operation(dialect: Dialect) -> &'static str {
 }
 
 /// Of an attempt, when it is over.
-pub(super) fn of_ended_attempt(attempt: &Attempt) -> Vec<KeyValue> {
+pub(super) fn of_ended_attempt(attempt: &Call) -> Vec<KeyValue> {
     let mut all = vec![KeyValue::new("mixgate.attempt.outcome", attempt.outcome.as_str())];
     if let Some(status) = attempt.status {
         all.push(KeyValue::new("http.response.status_code", i64::from(status)));
@@ -62,7 +62,7 @@ pub(super) fn of_ended_attempt(attempt: &Attempt) -> Vec<KeyValue> {
 }
 
 /// A client that leaves is nobody's error.
-pub(super) fn failed(attempt: &Attempt) -> bool {
+pub(super) fn failed(attempt: &Call) -> bool {
     !matches!(attempt.outcome, AttemptOutcome::Ok | AttemptOutcome::Cancelled)
 }
 
@@ -115,10 +115,10 @@ pub(super) fn of_finished(finished: &Finished, status: Option<StatusCode>) -> Ve
 }
 
 fn of_decision(decision: &Decision) -> Vec<KeyValue> {
-    let snapshot = &decision.snapshot;
+    let names = &decision.names;
     let mut all = vec![
-        KeyValue::new("mixgate.policy", snapshot.policies[decision.policy].name.clone()),
-        KeyValue::new("mixgate.router_version", snapshot.classifier.version().to_owned()),
+        KeyValue::new("mixgate.policy", names.policies[decision.policy].clone()),
+        KeyValue::new("mixgate.router_version", names.router_version.clone()),
         KeyValue::new("mixgate.route_micros", i64::try_from(decision.route_micros).unwrap_or(i64::MAX)),
     ];
     if let (Some(scores), Some(domain)) = (&decision.scores, decision.domain()) {

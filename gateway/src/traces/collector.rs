@@ -9,11 +9,11 @@ use bytes::{Bytes, BytesMut};
 use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri};
-use http_body_util::Full;
 use opentelemetry_http::{HttpClient, HttpError};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use crate::ask::Spliced;
 use crate::config::written::ProviderName;
 use crate::expert::Timeouts;
 use crate::expert::endpoint::Endpoint;
@@ -99,7 +99,7 @@ async fn send(
     head.uri = path.into();
     let host = endpoint.authority.rsplit_once('@').map_or(&*endpoint.authority, |(_, host)| host);
     head.headers.insert(HOST, HeaderValue::from_str(host)?);
-    let make = || Request::from_parts(head.clone(), Full::new(body.clone()));
+    let make = || Request::from_parts(head.clone(), Spliced::one(body.clone()));
     let limits = Timeouts {
         connect: PATIENCE,
         headers: PATIENCE,

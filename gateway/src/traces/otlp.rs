@@ -22,7 +22,7 @@ use super::collector::Collector;
 use crate::api::Dialect;
 use crate::expert::Expert;
 use crate::expert::endpoint::Endpoint;
-use crate::record::{Attempt, Finished, Outcome};
+use crate::record::{Call, Finished, Outcome};
 
 /// Makes spans and sends them.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ impl Trace {
     }
 }
 
-fn status_of(attempt: &Attempt) -> Status {
+fn status_of(attempt: &Call) -> Status {
     if attributes::failed(attempt) { Status::error(attempt.outcome.as_str()) } else { Status::Unset }
 }
 

@@ -16,13 +16,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::coop::unconstrained;
 
+use crate::ask::Spliced;
 use crate::decode::{Coding, Inflater};
 use crate::expert::endpoint::Endpoint;
 
@@ -31,7 +31,7 @@ const MAX_READ: usize = 64 * 1024;
 
 /// One HTTP/1.1 connection.
 pub(super) struct Link {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Spliced>,
     /// The rest of the last answer, which nobody waits for.
     rest: Option<Incoming>,
     /// `None` once it has ended.
@@ -52,10 +52,7 @@ impl Link {
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn exchange(
-        &mut self,
-        request: Request<Full<Bytes>>,
-    ) -> hyper::Result<Response<Incoming>> {
+    pub(super) async fn exchange(&mut self, request: Request<Spliced>) -> hyper::Result<Response<Incoming>> {
         // without a budget: a task that has spent its own would be told to come back, and nobody wakes it
         let mut answer = pin!(unconstrained(self.sender.send_request(request)));
         poll_fn(|cx| {

@@ -14,14 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, response};
-use http_body_util::Full;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::time::{Instant as Deadline, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use crate::ask::Spliced;
 use crate::expert::Timeouts;
 use crate::expert::endpoint::Endpoint;
 use link::Link;
@@ -126,7 +125,7 @@ impl Connector {
     pub async fn send(
         &self,
         endpoint: &Arc<Endpoint>,
-        request: impl Fn() -> Request<Full<Bytes>>,
+        request: impl Fn() -> Request<Spliced>,
         terms: &Terms<'_>,
     ) -> Result<Answered, NoHead> {
         let limits = terms.limits;
@@ -188,7 +187,7 @@ impl From<Lost> for NoHead {
 async fn exchange(
     endpoint: &Arc<Endpoint>,
     mut link: Link,
-    request: Request<Full<Bytes>>,
+    request: Request<Spliced>,
     deadline: Deadline,
 ) -> Result<(response::Parts, Coming), Lost> {
     match timeout_at(deadline, link.exchange(request)).await {

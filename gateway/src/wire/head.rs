@@ -42,7 +42,8 @@ pub(super) fn stage_behind(head: &[u8]) -> Option<Stage> {
     };
     match (value_of(b"content-length:"), value_of(b"transfer-encoding:")) {
         ((None, _), (None, _)) => Some(Stage::Body(0)),
-        ((None, _), (Some(_), _)) => Some(Stage::Free),
+        // `chunked` and nothing else: any other coding is one that the next reader may not know
+        ((None, _), (Some(coding), false)) if coding.eq_ignore_ascii_case(b"chunked") => Some(Stage::Free),
         ((Some(length), false), (None, _)) => std::str::from_utf8(length).ok()?.parse().ok().map(Stage::Body),
         _ => None,
     }
@@ -60,6 +61,12 @@ mod tests {
             "POST / HTTP/1.1\r\nContent-Length: 3\r\ntransfer-encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\ncontent-length: 3\r\ncontent-length: 3\r\n\r\n",
             "POST / HTTP/1.1\r\ncontent-length: 3, 3\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-encoding: xchunked\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked, identity\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-encoding: identity\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-encoding:\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n",
         ] {
             assert_eq!(stage_behind(head.as_bytes()), None, "{head}");
         }
@@ -71,6 +78,7 @@ mod tests {
             ("GET / HTTP/1.1\r\nhost: a\r\n\r\n", Stage::Body(0)),
             ("POST / HTTP/1.1\r\nCONTENT-length:  12 \r\n\r\n", Stage::Body(12)),
             ("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", Stage::Free),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding:\tChunked \r\n\r\n", Stage::Free),
         ] {
             assert_eq!(stage_behind(head.as_bytes()), Some(stage), "{head}");
         }

@@ -13,8 +13,8 @@ mod head;
 
 use std::io::{self, Read};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
@@ -69,6 +69,22 @@ struct Gate {
     torn: Mutex<Option<Instant>>,
     /// Since when the client takes nothing.
     blocked: Mutex<Option<Instant>>,
+    /// Bytes may lie in the socket that nobody is told of any more.
+    unread: AtomicBool,
+    /// The client has closed its side.
+    left: AtomicBool,
+    /// Since when nothing is being answered, by [`now`].
+    idle_since: AtomicU64,
+    /// A request on it carried a key that was known.
+    keyed: AtomicBool,
+    /// It was told to end.
+    ended: AtomicBool,
+}
+
+/// Milliseconds since the process looked first.
+fn now() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed().as_millis() as u64
 }
 
 #[derive(Debug, Default)]
@@ -80,7 +96,7 @@ struct Next {
 /// Splits a connection into what hyper reads and what watches it.
 pub fn watched(stream: TcpStream) -> (Wire, Watcher) {
     let stream = Arc::new(stream);
-    let gate = Arc::new(Gate::default());
+    let gate = Arc::new(Gate { idle_since: AtomicU64::new(now()), ..Gate::default() });
     let watcher = Watcher { stream: Arc::clone(&stream), gate: Arc::clone(&gate) };
     let wire = Wire {
         stream,
@@ -96,15 +112,31 @@ pub fn watched(stream: TcpStream) -> (Wire, Watcher) {
 
 impl Watcher {
     /// Resolves when the client has closed its side.
+    ///
+    /// Bytes that hyper does not take (more of a pipeline) keep a socket readable. They are set aside: what the kernel
+    /// says next is the news that is waited for, and [`Wire`] knows that it must look for bytes by itself.
     pub async fn closed(&self) {
         loop {
             match self.stream.ready(Interest::READABLE).await {
                 Ok(ready) if ready.is_read_closed() => return,
-                // bytes that hyper has not taken: more of a pipeline, looked at again in a moment
-                Ok(_) => tokio::time::sleep(Duration::from_millis(25)).await,
+                Ok(_) => {
+                    self.gate.unread.store(true, Ordering::Relaxed);
+                    let set_aside = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+                    let _would_block = self.stream.try_io(Interest::READABLE, set_aside);
+                }
                 Err(_) => return,
             }
         }
+    }
+
+    /// The client has closed its side: who still waits for an answer on this connection is told so.
+    pub fn note_left(&self) {
+        self.gate.left.store(true, Ordering::Relaxed);
+    }
+
+    /// The client has closed its side.
+    pub fn has_left(&self) -> bool {
+        self.gate.left.load(Ordering::Relaxed)
     }
 
     /// It is known which HTTP the client speaks.
@@ -112,9 +144,46 @@ impl Watcher {
         self.gate.begun.load(Ordering::Relaxed)
     }
 
-    /// Nothing is being answered.
-    pub fn is_idle(&self) -> bool {
+    fn is_idle(&self) -> bool {
         self.gate.answering.load(Ordering::Relaxed) == 0
+    }
+
+    /// How long nothing has been answered; zero while something is.
+    pub fn idle_for(&self) -> Duration {
+        let since = || now().saturating_sub(self.gate.idle_since.load(Ordering::Relaxed));
+        Duration::from_millis(if self.is_idle() { since() } else { 0 })
+    }
+
+    /// How dear the connection is to its client, the cheapest first: `None` while something is being answered, else
+    /// whether it carried a key, and since when it has been idle.
+    pub fn worth(&self) -> Option<(bool, u64)> {
+        let gate = &self.gate;
+        let idle = self.is_idle() && !gate.ended.load(Ordering::Relaxed);
+        idle.then(|| (gate.keyed.load(Ordering::Relaxed), gate.idle_since.load(Ordering::Relaxed)))
+    }
+
+    /// A request on it carried a key that was known.
+    pub fn note_key(&self) {
+        self.gate.keyed.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the connection: whoever serves it sees it closed.
+    pub fn end(&self) {
+        self.gate.ended.store(true, Ordering::Relaxed);
+        // one that is closed already has ended too
+        let _ = SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Both);
+    }
+
+    /// What comes of `answering`, unless the client leaves before.
+    pub async fn unless_left<F: Future>(&self, answering: F) -> Option<F::Output> {
+        let mut answering = std::pin::pin!(answering);
+        // the connection's task looks again when the client has left: no waker is needed
+        std::future::poll_fn(|cx| match answering.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending if self.has_left() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 
     /// How long a head has been incomplete.
@@ -161,8 +230,16 @@ impl Watcher {
 #[derive(Debug)]
 pub struct Answering(Arc<Gate>);
 
+impl Answering {
+    /// The client has closed its side.
+    pub fn has_left(&self) -> bool {
+        self.0.left.load(Ordering::Relaxed)
+    }
+}
+
 impl Drop for Answering {
     fn drop(&mut self) {
+        self.0.idle_since.store(now(), Ordering::Relaxed);
         self.0.answering.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -209,7 +286,7 @@ impl AsyncRead for Wire {
             let before = buf.filled().len();
             if this.ahead.is_empty() {
                 let most = if this.stage == Stage::Head { HEAD_READ } else { usize::MAX };
-                ready!(poll_socket(&this.stream, cx, buf, most))?;
+                ready!(this.poll_socket(cx, buf, most))?;
             } else {
                 let count = this.ahead.len().min(buf.remaining());
                 buf.put_slice(&this.ahead[..count]);
@@ -234,10 +311,12 @@ impl Wire {
     /// Waits behind a whole message, for its answer or for the client to leave: true when it has left.
     fn poll_behind(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         if self.ahead.is_empty() {
-            ready!(self.stream.poll_read_ready(cx))?;
+            if !self.gate.unread.load(Ordering::Relaxed) {
+                ready!(self.stream.poll_read_ready(cx))?;
+            }
             let mut room = [0; AHEAD];
             let mut room = ReadBuf::new(&mut room);
-            if ready!(poll_socket(&self.stream, cx, &mut room, AHEAD))? == 0 {
+            if ready!(self.poll_socket(cx, &mut room, AHEAD))? == 0 {
                 return Poll::Ready(Ok(true));
             }
             self.ahead.extend_from_slice(room.filled());
@@ -276,24 +355,29 @@ impl Wire {
 
     /// Takes bytes of a head; how many were of it.
     fn judge_head(&mut self, bytes: &[u8]) -> Option<usize> {
-        let before = self.head.len();
+        let mut before = self.head.len();
         self.head.extend_from_slice(bytes);
-        if !PREFACE.starts_with(&self.head) {
+        if !PREFACE.starts_with(&self.head) || self.head.len() == PREFACE.len() {
             self.gate.begun.store(true, Ordering::Relaxed);
         }
         if self.head.starts_with(PREFACE) {
+            self.note_torn(false);
             self.stage = Stage::Free;
+            self.head = Vec::new();
             return Some(0);
         }
-        // empty lines before a request are skipped, as hyper does
-        let empty = self.head.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
-        let Some(end) = end_of_head(&self.head, empty.max(before.saturating_sub(3))) else {
+        // empty lines before a request are skipped, as hyper does, and are no part of a head
+        let empty = self.head.chunks_exact(2).take_while(|pair| pair == b"\r\n").count() * 2;
+        self.head.drain(..empty);
+        let skipped = empty.saturating_sub(before);
+        before = before.saturating_sub(empty);
+        let Some(end) = end_of_head(&self.head, before.saturating_sub(3)) else {
             // too long a one is hyper's to refuse
             if self.head.len() > MAX_HEAD {
                 self.stage = Stage::Free;
             }
             if before == 0 {
-                self.note_torn(true);
+                self.note_torn(!self.head.is_empty());
             }
             return (!has_bare_lf(&self.head, before)).then_some(bytes.len());
         };
@@ -302,7 +386,32 @@ impl Wire {
         }
         self.stage = stage_behind(&self.head[..end])?;
         self.head.clear();
-        Some(end - before)
+        Some(skipped + end - before)
+    }
+
+    /// Reads what there is and at most `most`, 0 at the end. A read that leaves room has emptied the socket: that is
+    /// noted, so that the kernel is not asked once more to hear it.
+    fn poll_socket(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        if self.gate.unread.load(Ordering::Relaxed) {
+            self.gate.unread.store(false, Ordering::Relaxed);
+            let room = buf.initialize_unfilled_to(most.min(buf.remaining()));
+            match (&*SockRef::from(&*self.stream)).read(room) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(count) => {
+                    // there may be more, and nobody would tell of it
+                    self.gate.unread.store(true, Ordering::Relaxed);
+                    buf.advance(count);
+                    return Poll::Ready(Ok(count));
+                }
+            }
+        }
+        poll_socket(&self.stream, cx, buf, most)
     }
 }
 
@@ -375,6 +484,81 @@ impl AsyncWrite for Wire {
         match socket.shutdown(std::net::Shutdown::Write) {
             Err(error) if error.kind() != io::ErrorKind::NotConnected => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, Wire, Watcher) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (wire, watcher) = watched(listener.accept().await.unwrap().0);
+        (client, wire, watcher)
+    }
+
+    /// The clock goes on by itself where everybody waits: whoever asks from time to time is seen to ask often.
+    #[tokio::test(start_paused = true)]
+    async fn bytes_that_nobody_takes_are_not_asked_about_again_and_again() {
+        let (mut client, mut wire, watcher) = pair().await;
+        client.write_all(b"GET").await.unwrap();
+        let mut asked = 0;
+        let mut closed = Box::pin(watcher.closed());
+        let counted = std::future::poll_fn(|cx| {
+            asked += 1;
+            closed.as_mut().poll(cx)
+        });
+        let long = tokio::time::timeout(Duration::from_secs(3600), counted).await;
+        assert!(long.is_err(), "it is still open");
+        assert!(asked < 10, "asked {asked} times");
+        // and they are not lost
+        let mut taken = [0; 3];
+        wire.read_exact(&mut taken).await.unwrap();
+        assert_eq!(&taken, b"GET");
+        client.write_all(b" / HTTP").await.unwrap();
+        let mut more = [0; 7];
+        wire.read_exact(&mut more).await.unwrap();
+        drop(client);
+        tokio::time::resume();
+        tokio::time::timeout(Duration::from_secs(5), closed).await.expect("its end is heard of");
+    }
+
+    #[tokio::test]
+    async fn empty_lines_are_no_head_and_half_a_head_is_one() {
+        for (pieces, begun, torn) in [
+            (&["\r\n"][..], true, false),
+            (&["\r", "\n"], true, false),
+            (&["\r\n\r\n", "\r\n"], true, false),
+            (&["G"], true, true),
+            (&["\r\nGET / HT"], true, true),
+            (&["\r", "\nGET / HT"], true, true),
+            (&["PRI * HT"], false, true),
+            (&["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], true, false),
+            (&["PRI * HT", "TP/2.0\r\n\r\nSM\r\n\r\n"], true, false),
+            (&["PRI * HT", "TP/2.0\r\n\r\nSM\r\n\r\n\0\0"], true, false),
+            (&["GET / HTTP/1.1\r\n", "host: a\r\n\r\n"], true, false),
+        ] {
+            let (_client, mut wire, watcher) = pair().await;
+            for piece in pieces {
+                assert_eq!(wire.judge(piece.as_bytes()), Some(piece.len()), "{pieces:?}");
+            }
+            let is_torn = wire.gate.torn.lock().unwrap().is_some();
+            assert_eq!((watcher.has_begun(), is_torn), (begun, torn), "{pieces:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_behind_empty_lines_ends_where_it_ends() {
+        for before in ["", "\r\n", "\r\n\r\n"] {
+            let (_client, mut wire, _watcher) = pair().await;
+            let head = format!("{before}GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+            let two = format!("{head}GET /next");
+            assert_eq!(wire.judge(two.as_bytes()), Some(head.len()), "{two:?}");
         }
     }
 }

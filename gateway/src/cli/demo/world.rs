@@ -13,7 +13,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderValue};
 use http::{Method, Request};
-use http_body_util::Full;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -23,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use super::Prompt;
 use super::graded::{Graded, JOINING, LARGE};
 use crate::api::Dialect;
+use crate::ask::Spliced;
 use crate::cli::Exit;
 use crate::config::written::{self, Config, Governance, Policy, Price, Pricing, ProviderName};
 use crate::config::{self, Checked, DurationText};
@@ -102,7 +102,7 @@ impl World {
         let ask = Ask { model, stream, messages: [Message { role: "user", content: &prompt.prompt }] };
         let body = Bytes::from(serde_json::to_vec(&ask).map_err(|e| Exit::Internal(e.to_string()))?);
         let request = || {
-            let mut request = Request::new(Full::new(body.clone()));
+            let mut request = Request::new(Spliced::one(body.clone()));
             *request.method_mut() = Method::POST;
             *request.uri_mut() = self.endpoint.paths[Dialect::Chat.index()].clone();
             request.headers_mut().insert(HOST, self.endpoint.host_header.clone());

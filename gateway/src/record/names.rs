@@ -1,0 +1,38 @@
+//! What records call the things of a configuration.
+
+use std::sync::Arc;
+
+use super::Fragments;
+
+/// The names of a configuration, by position.
+#[derive(Debug)]
+pub struct Names {
+    /// Experts.
+    pub experts: Vec<Arc<str>>,
+    /// Policies.
+    pub policies: Vec<String>,
+    /// Domains of the router model.
+    pub domains: Vec<String>,
+    /// Its version.
+    pub router_version: String,
+    /// Position of the fallback.
+    pub fallback: usize,
+    /// The same as they stand in a line.
+    pub(super) fragments: Fragments,
+}
+
+impl Names {
+    /// Collects them.
+    pub fn new(
+        experts: Vec<Arc<str>>,
+        policies: Vec<String>,
+        domains: &[String],
+        router_version: &str,
+        fallback: usize,
+    ) -> Self {
+        let fragments =
+            Fragments::new(experts.iter().map(|name| &**name), domains.iter().map(String::as_str));
+        let (domains, router_version) = (domains.to_vec(), router_version.to_owned());
+        Self { experts, policies, domains, router_version, fallback, fragments }
+    }
+}
