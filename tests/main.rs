@@ -24,6 +24,7 @@ mod operators;
 mod process;
 mod reference;
 mod refusals;
+mod reload;
 mod requests;
 mod router;
 mod routing;

@@ -42,7 +42,7 @@ impl Served {
         Served::with(&setup.yaml(), &[], &[]).await
     }
 
-    async fn with(yaml: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Served {
+    pub(crate) async fn with(yaml: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Served {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("experts.yaml");
         fs::write(&file, yaml).unwrap();
@@ -58,7 +58,7 @@ impl Served {
     }
 
     /// The answer to a reload by HTTP.
-    async fn reload(&self) -> (u16, Json) {
+    pub(crate) async fn reload(&self) -> (u16, Json) {
         let reply = post_json(self.admin, "/-/reload", &[], "").await;
         (reply.status, json(&reply.body))
     }
@@ -68,7 +68,11 @@ impl Served {
     }
 
     fn write(&self, setup: &Setup) {
-        fs::write(&self.file, setup.yaml()).unwrap();
+        self.write_text(&setup.yaml());
+    }
+
+    pub(crate) fn write_text(&self, yaml: &str) {
+        fs::write(&self.file, yaml).unwrap();
     }
 }
 

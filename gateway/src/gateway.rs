@@ -11,13 +11,12 @@ use tokio::time::timeout;
 use crate::classify::Classifier;
 use crate::config::Checked;
 use crate::lanes::Lanes;
+use crate::reload::Listening;
 use crate::server::Plane;
 use crate::state::State;
 use crate::traces::Tracer;
-use crate::{admin, server, stack};
+use crate::{admin, reload, server, stack};
 
-/// Looks at the file this often; what counts is its content, because editors and Kubernetes swap files.
-const POLL: Duration = Duration::from_secs(2);
 /// Between two looks at idle connections.
 const SWEEP: Duration = Duration::from_secs(10);
 /// What was cut at the end may take this long to write its record.
@@ -56,6 +55,7 @@ impl Gateway {
             tracing::warn!("{warning}");
         }
         let state = Arc::new(State::new(checked, path, classifier, tracer)?);
+        state.listen(Listening { data, admin });
         let lanes = Arc::new(lanes);
         state.attendants.spawn(server::serve(
             Plane::Data,
@@ -76,7 +76,7 @@ impl Gateway {
         state.tasks.spawn(sweep(Arc::clone(&state)));
         state.tasks.spawn(admin::figures::remember(Arc::clone(&state)));
         if state.path.is_some() {
-            state.tasks.spawn(watch_file(Arc::clone(&state)));
+            state.tasks.spawn(reload::watch(Arc::clone(&state)));
         }
         Ok(Self { data, admin, state, _lanes: lanes })
     }
@@ -116,28 +116,5 @@ async fn sweep(state: Arc<State>) {
         }
         let snapshot = state.snapshot();
         snapshot.experts.iter().flat_map(|e| &e.endpoints).for_each(|endpoint| endpoint.pool.sweep());
-    }
-}
-
-/// Reloads when the content of the file has changed.
-async fn watch_file(state: Arc<State>) {
-    let Some(path) = state.path.clone() else { return };
-    let read = || {
-        let path = path.clone();
-        async move { tokio::fs::read(&path).await.ok().map(|bytes| crate::auth::sha256(&bytes)) }
-    };
-    let mut seen = read().await;
-    loop {
-        tokio::select! {
-            () = state.draining.cancelled() => return,
-            () = tokio::time::sleep(POLL) => {}
-        }
-        let now = read().await;
-        if now.is_some() && now != seen {
-            seen = now;
-            let worker = Arc::clone(&state);
-            // its result is in the log and the metric already
-            let _ = tokio::task::spawn_blocking(move || worker.reload()).await;
-        }
     }
 }

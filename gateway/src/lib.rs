@@ -60,6 +60,7 @@ pub mod probe;
 pub mod provider;
 pub mod record;
 pub mod relay;
+pub mod reload;
 pub mod route;
 pub mod server;
 pub mod session;

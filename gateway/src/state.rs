@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -18,6 +18,7 @@ use crate::config::{self, Checked};
 use crate::ledger::{self, Ledger, Recent};
 use crate::meter::Meter;
 use crate::past::Past;
+use crate::reload::{self, Listening};
 use crate::session::Sessions;
 use crate::snapshot::{self, Snapshot};
 use crate::traces::Tracer;
@@ -66,7 +67,19 @@ pub struct State {
     pub explaining: Aside,
     /// The file, to read again; `None` where there is none.
     pub path: Option<PathBuf>,
-    reload: Mutex<()>,
+    /// Where it is listened on, once it is.
+    listening: OnceLock<Listening>,
+    /// One at a time; why the last one was refused, so that it is told once.
+    reload: Mutex<Option<String>>,
+}
+
+/// What a reload came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Hash of the configuration that runs now.
+    pub hash: String,
+    /// Remarks that refuse nothing.
+    pub warnings: Vec<String>,
 }
 
 impl State {
@@ -104,7 +117,8 @@ impl State {
             reading: Aside::new(1, READING_WAITS),
             explaining: Aside::new(2, EXPLAINING_WAITS),
             path,
-            reload: Mutex::new(()),
+            listening: OnceLock::new(),
+            reload: Mutex::new(None),
         })
     }
 
@@ -113,22 +127,41 @@ impl State {
         self.current.load_full()
     }
 
-    /// Reads the file again and swaps it in; a bad file keeps the old configuration. Returns the hash now running.
-    pub fn reload(&self) -> Result<String, String> {
-        let _one_at_a_time = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Notes the addresses that are listened on: a reload must not open them.
+    pub fn listen(&self, listening: Listening) {
+        // bound once
+        let _ = self.listening.set(listening);
+    }
+
+    /// Reads the file again and swaps it in; a bad file keeps the old configuration.
+    ///
+    /// # Errors
+    ///
+    /// In words, why the old configuration stays.
+    pub fn reload(&self) -> Result<Reloaded, String> {
+        let mut last_refusal = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
         let result = self.try_reload();
         self.meter.reload_success.set(i64::from(result.is_ok()));
         match &result {
-            Ok(hash) => tracing::info!(hash, "configuration reloaded"),
-            Err(error) => tracing::error!("the old configuration stays: {error}"),
+            Ok(Reloaded { hash, warnings }) => {
+                tracing::info!(hash, "configuration reloaded");
+                warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                *last_refusal = None;
+            }
+            Err(error) if last_refusal.as_ref() != Some(error) => {
+                tracing::error!("the old configuration stays: {error}");
+                *last_refusal = Some(error.clone());
+            }
+            Err(_) => {}
         }
         result
     }
 
-    fn try_reload(&self) -> Result<String, String> {
+    fn try_reload(&self) -> Result<Reloaded, String> {
         let path = self.path.as_ref().ok_or("this gateway was started without a file")?;
         let checked = config::load(path).map_err(|faults| faults.to_string())?;
         let old = self.snapshot();
+        reload::permit(&old.config, &checked.config, self.listening.get().copied())?;
         let classifier = if checked.config.router.model == old.config.router.model
             && old.config.router.model == "builtin"
         {
@@ -137,13 +170,17 @@ impl State {
             snapshot::load_classifier(&checked.config)?
         };
         snapshot::check_names(&checked.config, &*classifier)?;
+        let waiting = reload::wait_for_a_restart(&old.config, &checked.config);
+        let told = |key| format!("`{key}` has changed and is read at start only: restart for it to count");
+        let warnings = checked.warnings.iter().cloned().chain(waiting.into_iter().map(told)).collect();
         let new = snapshot::build(checked, classifier, &self.meter, Some(&old))?;
         note_loaded(&self.meter, Some(&old), &new);
         let hash = new.hash.clone();
         self.current.store(Arc::new(new));
-        Ok(hash)
+        Ok(Reloaded { hash, warnings })
     }
 }
+
 fn note_loaded(meter: &Meter, old: Option<&Snapshot>, new: &Snapshot) {
     meter.loaded(old, new);
     meter.reload_success.set(1);

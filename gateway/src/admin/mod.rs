@@ -27,7 +27,7 @@ use crate::auth::{self, Caller};
 use crate::body::Body;
 use crate::error::Failure;
 use crate::layer::Answering;
-use crate::state::State;
+use crate::state::{Reloaded, State};
 
 /// Decisions shown when no limit is asked.
 const SHOWN: usize = 50;
@@ -186,10 +186,13 @@ fn decisions(state: &State, query: &str) -> Result<Decisions, Failure> {
 }
 
 #[derive(Serialize)]
-struct Reloaded {
+struct Reload {
     reloaded: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     hash: Option<String>,
+    /// Such as keys that wait for a restart.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -200,7 +203,10 @@ async fn reload(state: &Arc<State>) -> Response<Body> {
     let result = tokio::task::spawn_blocking(move || worker.reload()).await;
     let result = result.unwrap_or_else(|_| Err("the reload panicked".to_owned()));
     let status = if result.is_ok() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    let body = Reloaded { reloaded: result.is_ok(), hash: result.clone().ok(), error: result.err() };
+    let body = match result {
+        Ok(Reloaded { hash, warnings }) => Reload { reloaded: true, hash: Some(hash), warnings, error: None },
+        Err(error) => Reload { reloaded: false, hash: None, warnings: Vec::new(), error: Some(error) },
+    };
     let mut response = json(&body).unwrap_or_else(|f| f.response());
     *response.status_mut() = status;
     response

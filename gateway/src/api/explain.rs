@@ -89,7 +89,9 @@ pub fn explain(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Vec<u8>, Failure> {
-    let mut dry_run = dry_run(&record.snapshot, caller, headers, body, None)?;
+    let snapshot = &record.snapshot;
+    let mut dry_run = dry_run(snapshot, caller, headers, body, None)?;
+    dry_run.decision.show_only(|expert| snapshot.may_use_expert(caller, expert));
     dry_run.id = serde_json::value::to_raw_value(&record.id).ok();
     dry_run.request_id = Some(record.request_id().to_owned());
     dry_run.time = Some(Rfc3339(record.time).to_string());

@@ -3,6 +3,8 @@
 use std::fmt::{self, Write};
 use std::path::Path;
 
+use super::mask;
+
 /// Where in the file: both count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Place {
@@ -88,12 +90,14 @@ impl Faults {
     }
 
     fn write_one(&self, out: &mut dyn Write, fault: &Fault) -> fmt::Result {
-        writeln!(out, "error: {}", fault.message)?;
         let Place { line, column } = fault.place;
+        let shown =
+            line.checked_sub(1).map(|index| mask::line(&self.source.lines, index)).unwrap_or_default();
+        writeln!(out, "error: {}", shown.message(&fault.message))?;
         if line == 0 {
             writeln!(out, "  --> {}", self.source.name)?;
         } else {
-            let text = self.source.lines.get(line - 1).map_or("", String::as_str);
+            let text = &shown.text;
             let margin = line.to_string().len();
             writeln!(out, "{:margin$}--> {}:{line}:{column}", "", self.source.name)?;
             writeln!(out, "{:margin$} |", "")?;

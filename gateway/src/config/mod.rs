@@ -8,6 +8,7 @@
 mod check;
 mod env;
 mod fault;
+mod mask;
 mod origin;
 mod pricing;
 mod tree;

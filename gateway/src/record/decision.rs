@@ -62,6 +62,16 @@ impl Decision {
     }
 }
 
+impl Decision {
+    /// Leaves out the experts that whoever reads it must not hear of.
+    pub fn show_only(&mut self, may_see: impl Fn(usize) -> bool) {
+        let kept: Vec<usize> = (0..self.candidates.len()).filter(|index| may_see(*index)).collect();
+        self.candidates = kept.iter().map(|&index| self.candidates[index].clone()).collect();
+        self.order = self.order.iter().filter_map(|old| kept.iter().position(|index| index == old)).collect();
+        self.names = Arc::new(self.names.with_experts(&kept));
+    }
+}
+
 /// A decision as it is written.
 #[derive(Serialize)]
 struct DecisionView<'a> {

@@ -35,4 +35,11 @@ impl Names {
         let (domains, router_version) = (domains.to_vec(), router_version.to_owned());
         Self { experts, policies, domains, router_version, fallback, fragments }
     }
+
+    /// With these experts only, in the order of their positions.
+    pub(super) fn with_experts(&self, kept: &[usize]) -> Self {
+        let experts = kept.iter().map(|&index| Arc::clone(&self.experts[index])).collect();
+        let fallback = kept.iter().position(|&index| index == self.fallback).unwrap_or(0);
+        Self::new(experts, self.policies.clone(), &self.domains, &self.router_version, fallback)
+    }
 }
