@@ -7,6 +7,7 @@
 
 mod link;
 mod pool;
+mod sips;
 
 use std::sync::Arc;
 use std::time::Duration;
