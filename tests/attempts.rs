@@ -204,7 +204,8 @@ async fn who_is_too_slow_before_the_commit_gives_way() {
         ("stall-after-headers", "total", Some(200)),
     ];
     for (fault, limit, status) in cases {
-        for fields in BOTH {
+        // a whole answer has no limit but the total
+        for fields in BOTH.into_iter().filter(|fields| limit == "total" || *fields != WHOLE) {
             let coder = Model::with(&[fault]).await;
             let limit = format!("timeouts: {{ {limit}: 50ms }}");
             gives_way(coder.addr, &limit, fields, "timeout", status).await;
@@ -309,7 +310,7 @@ async fn when_all_fail_the_last_failure_is_told() {
     for (first, last, status, code, retry_after) in cases {
         for fields in BOTH {
             let (coder, large) = (Model::with(&[first]).await, Model::with(&[last]).await);
-            let limit = "timeouts: { headers: 50ms }";
+            let limit = "timeouts: { headers: 50ms, total: 2s }";
             let setup = Setup::new().expert("coder", coder.addr, limit).large(large.addr, limit);
             let rig = setup.start().await;
             let reply = rig.chat(&with("coder", "hello", fields)).await;
@@ -375,7 +376,7 @@ async fn the_clients_limit_bounds_all_attempts_together() {
         for fields in BOTH {
             let (coder, large) = (Model::with(&["silence"]).await, Model::with(&["silence"]).await);
             let rig = Setup::new()
-                .expert("coder", coder.addr, &format!("timeouts: {{ headers: {headers} }}"))
+                .expert("coder", coder.addr, &format!("timeouts: {{ total: {headers} }}"))
                 .large(large.addr, "")
                 .start()
                 .await;

@@ -2,10 +2,12 @@
 #![expect(clippy::disallowed_types, reason = "tests look into answers, any place of them")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
+mod answers;
 mod attempts;
 mod cancel;
 mod circuits;
 mod clients;
+mod clocks;
 mod commands;
 mod connections;
 mod console;

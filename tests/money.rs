@@ -388,3 +388,97 @@ async fn over_a_mixed_load_ledger_metrics_and_the_models_own_bills_agree() {
     assert_eq!(mix.rig.metric("usage_missing_total", &[]).await, 12.0, "those who left");
     assert_eq!(mix.rig.metric("requests_total", &[]).await, 60.0);
 }
+
+/// `large` alone, at this price, whose upstream tells this usage.
+async fn alone_at(price: &str, used: &str, stream: bool) -> (Rig, Reply) {
+    let upstream = Upstream::script(answer(used, stream)).await;
+    let rig = Setup::new().large(upstream.addr(), price).start().await;
+    let fields = if stream { r#","stream":true"# } else { "" };
+    let reply = rig.chat(&with("large", "hello", fields)).await;
+    (rig, reply)
+}
+
+#[tokio::test]
+async fn cached_written_and_thought_tokens_are_paid_in_whatever_words_they_are_told() {
+    let price =
+        "price: { input_per_1m: 10, cached_input_per_1m: 1, cache_write_per_1m: 20, output_per_1m: 100 }";
+    for (used, cost) in [
+        (r#"{"prompt_tokens":10,"completion_tokens":5,"cached_tokens":6}"#, 40 + 6 + 500),
+        (
+            r#"{"prompt_tokens":10,"completion_tokens":5,"prompt_cache_hit_tokens":6,"prompt_cache_miss_tokens":4}"#,
+            40 + 6 + 500,
+        ),
+        (
+            r#"{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":6,"cache_write_tokens":3}}"#,
+            10 + 6 + 60 + 500,
+        ),
+        (r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":25}"#, 100 + 1_500),
+        (
+            r#"{"prompt_tokens":10,"completion_tokens":5,"completion_tokens_details":{"reasoning_tokens":7}}"#,
+            100 + 1_200,
+        ),
+    ] {
+        for stream in [false, true] {
+            let (rig, reply) = alone_at(price, used, stream).await;
+            let record = rig.record_of(&reply).await;
+            assert_eq!(recorded(&record, "cost_usd"), Some(cost), "{used} {record}");
+            assert_eq!(metered(&rig, "cost_usd_total", &[("kind", "served")]).await, cost, "{used}");
+            let [_, cached, output, reasoning] = usage(&record);
+            assert!(cached <= 10 && reasoning <= output, "{record}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn usage_that_cannot_be_true_is_counted_and_not_billed() {
+    for figure in ["1e30", "-5", "18446744073709551615", "1000000001"] {
+        let used =
+            format!(r#"{{"prompt_tokens":{figure},"completion_tokens":{figure},"total_tokens":{figure}}}"#);
+        for stream in [false, true] {
+            let (rig, reply) = alone_at("", &used, stream).await;
+            let record = rig.record_of(&reply).await;
+            assert_eq!(record["usage_estimated"], true, "{record}");
+            assert!(usage(&record).iter().sum::<u64>() < 50, "{record}");
+            assert!(recorded(&record, "cost_usd").unwrap() < 1_000, "{record}");
+            assert_eq!(rig.metric("usage_implausible_total", &[("expert", "large")]).await, 1.0);
+            assert_eq!(rig.metric("usage_missing_total", &[]).await, 0.0);
+            assert!(tokens(&rig, "large").await.iter().sum::<u64>() < 50);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reported_price_is_what_the_upstream_says_and_nothing_else() {
+    for stream in [false, true] {
+        let (rig, reply) = alone_at(
+            "price: reported",
+            r#"{"prompt_tokens":10,"completion_tokens":5,"cost":0.00123,"is_byok":false}"#,
+            stream,
+        )
+        .await;
+        let record = rig.record_of(&reply).await;
+        assert_eq!(recorded(&record, "cost_usd"), Some(1_230), "{record}");
+        assert_eq!(metered(&rig, "cost_usd_total", &[("kind", "served")]).await, 1_230);
+        // the fallback is its own baseline
+        assert_eq!(money(&record), [Some(1_230), Some(1_230), Some(0)]);
+    }
+    for silent in [
+        r#"{"prompt_tokens":10,"completion_tokens":5}"#,
+        r#"{"prompt_tokens":10,"completion_tokens":5,"cost":-1}"#,
+    ] {
+        let (rig, reply) = alone_at("price: reported", silent, false).await;
+        let record = rig.record_of(&reply).await;
+        assert_eq!((&record["cost_usd"], &record["usage"]["output"]), (&Json::Null, &5.into()), "{record}");
+        assert_eq!(rig.metric("unpriced_requests_total", &[("expert", "large")]).await, 1.0);
+    }
+    // what another upstream says is no price of the fallback
+    let told = r#"{"prompt_tokens":10,"completion_tokens":5,"cost":1}"#;
+    let coder = Upstream::script(answer(told, false)).await;
+    let setup = Setup::new().expert("coder", coder.addr(), "price: { input_per_1m: 1, output_per_1m: 2 }");
+    let rig = setup.large(coder.addr(), "price: reported").start().await;
+    let reply = rig.chat(&chat("coder", "hello")).await;
+    assert_eq!(money(&rig.record_of(&reply).await), [Some(20), None, None]);
+    // where there is a price list, it counts
+    let (rig, reply) = alone_at("price: { input_per_1m: 1, output_per_1m: 2 }", told, false).await;
+    assert_eq!(recorded(&rig.record_of(&reply).await, "cost_usd"), Some(20));
+}

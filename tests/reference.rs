@@ -131,7 +131,13 @@ fn takes(key: &Json, root: &Json) -> String {
             .flat_map(|k| target[*k].as_array().into_iter().flatten())
             .filter_map(of)
             .collect();
-        if choices.is_empty() { name.to_lowercase() } else { choices.join(" ") }
+        let either = target["anyOf"].as_array().into_iter().flatten().filter(|one| one["$ref"].is_string());
+        let either: Vec<String> = either.map(|one| takes(one, root)).collect();
+        match (choices.is_empty(), either.is_empty()) {
+            (false, _) => choices.join(" "),
+            (true, false) => either.join(" or "),
+            (true, true) => name.to_lowercase(),
+        }
     };
     if let Some(reference) = key["$ref"].as_str() {
         return named(reference);

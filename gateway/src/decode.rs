@@ -124,7 +124,7 @@ impl Inflater {
     ///
     /// # Errors
     /// If they are not what they were said to be.
-    pub fn next(&mut self) -> io::Result<Option<Bytes>> {
+    pub fn step(&mut self) -> io::Result<Option<Bytes>> {
         while !self.input.is_empty() {
             let taken = self.decoder.write(&self.input)?;
             self.input.advance(taken);
@@ -196,7 +196,7 @@ mod tests {
 
     use super::*;
 
-    fn headers(name: http::HeaderName, values: &[&'static str]) -> HeaderMap {
+    fn headers(name: &http::HeaderName, values: &[&'static str]) -> HeaderMap {
         values.iter().map(|value| (name.clone(), HeaderValue::from_static(value))).collect()
     }
 
@@ -224,7 +224,7 @@ mod tests {
         let (mut text, mut longest) = (Vec::new(), 0);
         for frame in packed.chunks(cut) {
             inflater.feed(Bytes::copy_from_slice(frame));
-            while let Some(piece) = inflater.next()? {
+            while let Some(piece) = inflater.step()? {
                 longest = longest.max(piece.len());
                 text.extend_from_slice(&piece);
             }
@@ -264,7 +264,7 @@ mod tests {
             encoder.flush().unwrap();
             inflater.feed(Bytes::from(std::mem::take(encoder.get_mut())));
             let mut came = Vec::new();
-            while let Some(piece) = inflater.next().unwrap() {
+            while let Some(piece) = inflater.step().unwrap() {
                 came.extend_from_slice(&piece);
             }
             assert_eq!(came, event.as_bytes());
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_head_says_what_was_done() {
-        let coding = |values: &[&'static str]| Coding::of(&headers(CONTENT_ENCODING, values));
+        let coding = |values: &[&'static str]| Coding::of(&headers(&CONTENT_ENCODING, values));
         assert_eq!(coding(&[]), Coding::None);
         for plain in ["identity", "", "utf-8", "none"] {
             assert_eq!(coding(&[plain]), Coding::None, "{plain}");
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn a_client_says_what_it_can_read() {
         let can = |accepts: &[&'static str], coding: &'static str| {
-            is_accepted(&headers(ACCEPT_ENCODING, accepts), &headers(CONTENT_ENCODING, &[coding]))
+            is_accepted(&headers(&ACCEPT_ENCODING, accepts), &headers(&CONTENT_ENCODING, &[coding]))
         };
         assert!(
             can(&["gzip, deflate, br, zstd"], "br") && can(&["*"], "br") && can(&["gzip", "BR;q=0.5"], "br")

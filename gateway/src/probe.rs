@@ -12,7 +12,7 @@ use crate::api::Dialect;
 use crate::decode::{Coding, is_accepted};
 use crate::error;
 use crate::provider::{AnswerFacts, Provider};
-use crate::upstream::{Answered, Coming};
+use crate::upstream::{Answered, Broken, Coming};
 use crate::usage::Usage;
 use crate::watch::Watch;
 
@@ -98,15 +98,23 @@ async fn foreign(head: response::Parts, mut body: Coming, asked: &HeaderMap) -> 
     }
     match body.data().await {
         Some(Ok(first)) => Ok(Probed::Large { head, upstream: body, queue: VecDeque::from([first]) }),
-        Some(Err(_)) => Err(Bad::Cut),
+        Some(Err(error)) => Err(broken(error)),
         None => Err(Bad::Malformed("an empty body".to_owned())),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]
+fn broken(error: Broken) -> Bad {
+    match error {
+        Broken::Wire(_) => Bad::Cut,
+        Broken::Coding(_) => Bad::Malformed("it is not compressed as its head says".to_owned()),
     }
 }
 
 async fn refused(mut head: response::Parts, mut body: Coming) -> Result<Probed, Bad> {
     let mut text = BytesMut::new();
     while let Some(data) = body.data().await {
-        let data = data.map_err(|_| Bad::Cut)?;
+        let data = data.map_err(broken)?;
         if text.len() + data.len() > MAX_ERROR {
             // half of it would be no JSON
             let what = "the model's error is too long to be passed on";
@@ -151,7 +159,7 @@ async fn held(body: &mut Coming, mut queue: VecDeque<Bytes>) -> Result<Held, Bad
     let mut held: usize = queue.iter().map(Bytes::len).sum();
     while held <= MAX_HELD {
         let Some(data) = body.data().await else { return Ok(Held::All(join(queue, held))) };
-        let data = data.map_err(|_| Bad::Cut)?;
+        let data = data.map_err(broken)?;
         held += data.len();
         queue.push_back(data);
     }
@@ -180,7 +188,7 @@ impl Opening<'_> {
     async fn read(mut self) -> Result<Probed, Bad> {
         let mut blanks = VecDeque::new();
         while let Some(data) = self.body.data().await {
-            let data = data.map_err(|_| Bad::Cut)?;
+            let data = data.map_err(broken)?;
             match data.trim_ascii_start().first() {
                 None if blanks.len() < MAX_BLANKS => blanks.push_back(data),
                 Some(b'{') => return self.play(blanks, data).await,
@@ -226,7 +234,7 @@ impl Opening<'_> {
                     Err(Bad::Malformed("its stream is empty".to_owned()))
                 };
             };
-            self.watch.take(&data.map_err(|_| Bad::Cut)?, &mut queue);
+            self.watch.take(&data.map_err(broken)?, &mut queue);
         }
         Ok(self.begun(Upstream::GoesOn, queue))
     }

@@ -50,6 +50,9 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Streams at once on an HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
+/// Bytes that lie unsent in the kernel for one client.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 * 1024;
 /// Buffer of an HTTP/2 stream, so that a slow reader costs little.
 const STREAM_BUFFER: usize = 64 * 1024;
 
@@ -166,6 +169,7 @@ async fn one_connection<S>(
             return;
         }
     };
+    bound_unsent(&stream);
     let _open = (place.plane == Plane::Data).then(|| Open::new(&state.meter.connections));
     let (io, watcher) = wire::watched(stream);
     let _listed = place.table.list(watcher.clone(), place.place);
@@ -209,6 +213,16 @@ async fn one_connection<S>(
         }
     }
 }
+
+/// Bounds what the kernel keeps for a client that does not read, without a bound on what is on its way.
+#[cfg(target_os = "linux")]
+fn bound_unsent(stream: &TcpStream) {
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+}
+
+/// Elsewhere the kernel's own bound holds.
+#[cfg(not(target_os = "linux"))]
+fn bound_unsent(_: &TcpStream) {}
 
 /// Counts a connection while it is open.
 struct Open<'m>(&'m IntGauge);

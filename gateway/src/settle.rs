@@ -33,7 +33,9 @@ impl Bill {
 pub fn bill(snapshot: &Snapshot, served: usize, usage: &Usage, retried: &[(usize, Usage)]) -> Bill {
     let price = |expert: usize, usage: &Usage| snapshot.experts[expert].cost(usage);
     let retried: MicroUsd = retried.iter().filter_map(|(expert, usage)| price(*expert, usage)).sum();
-    let baseline = price(snapshot.fallback, usage);
+    // what one upstream says it cost is no price of another
+    let comparable = served == snapshot.fallback || !snapshot.experts[snapshot.fallback].reports_cost;
+    let baseline = price(snapshot.fallback, usage).filter(|_| comparable);
     Bill { cost: price(served, usage).map(|cost| cost + retried), retried, baseline }
 }
 

@@ -1,7 +1,7 @@
 //! Finds events in a byte stream without keeping it.
 //!
 //! Lines end in LF, CRLF or CR; an event ends at an empty line; a BOM may stand at the very start (WHATWG HTML,
-//! «Server-sent events»). The splitter only remembers an event that a frame has cut in two, up to 1 MiB of it.
+//! «Server-sent events»). The splitter only remembers an event that a frame has cut in two, up to 16 KiB of it.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,7 +9,8 @@ use std::ops::Range;
 use memchr::memchr2;
 
 /// Longest event that is held and looked into; a longer one passes as it comes, and only its end is looked at.
-pub const MAX_EVENT: usize = 1 << 20;
+/// What is held counts for every client that reads slowly.
+pub const MAX_EVENT: usize = 16 * 1024;
 
 /// Where a splitter stands between two frames.
 #[derive(Debug, Default)]

@@ -160,7 +160,7 @@ impl Watch {
             if event.too_long {
                 progress = true;
                 self.end_long(&event.bytes, &frame[..end]);
-                push(out, Bytes::from(event.bytes.into_owned()));
+                push(out, Bytes::from(self.renamed(event.bytes.into_owned())));
                 push(out, frame.slice(..end));
                 passed = end;
                 return;
@@ -183,11 +183,21 @@ impl Watch {
             held = 0;
             let provider = self.provider;
             self.long.get_or_insert_with(|| Long::begin(&kept, provider)).take(&frame[passed..]);
-            push(out, Bytes::from(kept));
+            push(out, Bytes::from(self.renamed(kept)));
         }
         self.splitter = splitter;
         push(out, frame.slice(passed..frame.len() - held));
         progress
+    }
+
+    /// The beginning of a long event with the client's model name, which stands before the choices.
+    fn renamed(&self, mut beginning: Vec<u8>) -> Vec<u8> {
+        if let Some(model) = &self.edits.model
+            && let Some(at) = model_in_beginning(&beginning)
+        {
+            beginning.splice(at, serde_json::to_vec(model).unwrap_or_default());
+        }
+        beginning
     }
 
     /// An event that was too long has ended: these bytes of it are still here.
@@ -337,6 +347,29 @@ pub fn model_in_json(json: &[u8]) -> Option<Range<usize>> {
     Some(start..start + model.len())
 }
 
+/// The same in the beginning of an event.
+fn model_in_beginning(event: &[u8]) -> Option<Range<usize>> {
+    let mut at = memmem::find(event, b"data:")? + b"data:".len();
+    let mut open = 0;
+    while let Some(byte) = event.get(at) {
+        let key = at;
+        at = if *byte == b'"' { behind_string(event, at) } else { at + 1 };
+        match byte {
+            b'{' | b'[' => open += 1,
+            b'}' | b']' => open -= 1,
+            b'"' if open == 1 && event[key..at] == *b"\"model\"" => {
+                let Some(value) = event[at..].trim_ascii_start().strip_prefix(b":") else { continue };
+                let start = event.len() - value.trim_ascii_start().len();
+                let end = behind_string(event, start);
+                return (event.get(start) == Some(&b'"') && event.get(end - 1) == Some(&b'"'))
+                    .then_some(start..end);
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
 /// The same in an event with a single data line.
 fn model_in_event(event: &[u8]) -> Option<Range<usize>> {
     let start = memmem::find(event, b"data:")? + b"data:".len();
@@ -435,7 +468,9 @@ mod tests {
     #[test]
     fn an_event_just_below_or_above_the_limit_passes_whole_and_in_its_place() {
         let small = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
-        for size in [sse::MAX_EVENT - 1, sse::MAX_EVENT, sse::MAX_EVENT + 1, sse::MAX_EVENT + 60_000] {
+        for size in
+            [sse::MAX_EVENT - 1, sse::MAX_EVENT, sse::MAX_EVENT + 1, sse::MAX_EVENT + 60_000, (1 << 20) + 1]
+        {
             let stream = [small, &event_of(size, "}]}\n\n"), small, "data: [DONE]\n\n"].concat();
             for step in [1_000, 60_000, 65_536, stream.len()] {
                 let cuts: Vec<usize> = (0..stream.len()).step_by(step).collect();
@@ -462,6 +497,19 @@ mod tests {
         assert!(passed == stream.len() && most <= sse::MAX_EVENT, "{most} bytes were held");
         assert!(watch.is_complete() && watch.between_events());
         assert_eq!(watch.usage(0), (Usage { input: 3, output: 4, ..Usage::default() }, false));
+    }
+
+    #[test]
+    fn the_clients_model_name_is_put_into_a_long_event_too() {
+        let long = event_of(200_000, "}]}\n\n").replacen(
+            '{',
+            "{\"x\":{\"model\":\"no\"},\"y\":\"model\",\"model\" : \"m\",",
+            1,
+        );
+        let cuts: Vec<usize> = (0..long.len()).step_by(10_000).collect();
+        let (out, _) =
+            relayed(long.as_bytes(), &cuts, &Edits { strip_usage: true, model: Some("other".to_owned()) });
+        assert!(out == long.replace("\"model\" : \"m\"", "\"model\" : \"other\"").as_bytes());
     }
 
     #[test]
@@ -612,7 +660,7 @@ mod tests {
 
         #[test]
         fn bytes_out_are_bytes_in_for_events_of_every_size(sizes in proptest::collection::vec(0_usize..5, 1..4), near in proptest::collection::vec(0_usize..70_000, 3), frames in 1_usize..5, odd in 1_usize..4_000) {
-            let limits = [100, 16 * 1024, 64 * 1024, sse::MAX_EVENT - 66_000, sse::MAX_EVENT - 2];
+            let limits = [100, sse::MAX_EVENT - 300, sse::MAX_EVENT - 2, 64 * 1024, 1 << 20];
             let events = sizes.iter().zip(&near).map(|(limit, more)| event_of(limits[*limit] + more, "}]}\n\n"));
             let stream = events.chain(["data: [DONE]\n\n".to_owned()]).collect::<String>();
             let step = 16 * 1024 * frames + odd;

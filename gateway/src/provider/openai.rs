@@ -113,7 +113,7 @@ fn read_answer(dialect: Dialect, body: &[u8]) -> Option<AnswerFacts> {
         return Some(AnswerFacts::Bad("an answer without choices"));
     };
     let usage = usage.and_then(|raw| reported(raw.get()));
-    let counts = (!usage.is_some_and(|usage| !usage.implausible) && !embeds).then_some(result);
+    let counts = (usage.is_none_or(|usage| usage.implausible) && !embeds).then_some(result);
     Some(AnswerFacts::Good { usage, text_bytes: counts.map_or(0, |r| text_bytes(r.get().as_bytes())) })
 }
 

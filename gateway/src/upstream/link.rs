@@ -22,12 +22,13 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::coop::unconstrained;
 
+use super::sips::Sips;
 use crate::ask::Spliced;
 use crate::decode::{Coding, Inflater};
 use crate::expert::endpoint::Endpoint;
 
-/// Most bytes that are read at once, and the longest head.
-const MAX_READ: usize = 64 * 1024;
+/// The longest head.
+const MAX_HEAD: usize = 64 * 1024;
 
 /// One HTTP/1.1 connection.
 pub(super) struct Link {
@@ -47,7 +48,8 @@ impl Link {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut builder = http1::Builder::new();
-        let (sender, connection) = builder.max_buf_size(MAX_READ).handshake(TokioIo::new(stream)).await?;
+        let (sender, connection) =
+            builder.max_buf_size(MAX_HEAD).handshake(TokioIo::new(Sips(stream))).await?;
         Ok(Self { sender, rest: None, work: Some(Box::pin(connection)), since: Instant::now() })
     }
 
@@ -156,7 +158,7 @@ impl Coming {
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         loop {
             if let Some(inflater) = &mut self.inflater
-                && let Some(piece) = inflater.next().transpose()
+                && let Some(piece) = inflater.step().transpose()
             {
                 return Poll::Ready(Some(piece.map_err(Broken::Coding)));
             }

@@ -8,6 +8,7 @@
 mod link;
 mod pool;
 mod roots;
+mod sips;
 mod tcp;
 
 use std::sync::Arc;
