@@ -118,14 +118,14 @@ async fn a_header_names_tags_that_are_configured_few_and_short() {
 #[tokio::test]
 async fn an_expert_takes_what_it_can_answer_and_its_parts_and_length_are_part_of_that() {
     let (plain, _large, rig) =
-        rig_with_plain("context_window: 1000, max_output_tokens: 100, capabilities: [vision]").await;
+        rig_with_plain("context_window: 2500, max_output_tokens: 100, capabilities: [vision]").await;
     let expert = async |body: &str| rig.chat(body).await.header("x-mixgate-expert").map(str::to_owned);
     let part = |kind: &str| {
         format!(
             r#"{{"model":"auto","messages":[{{"role":"user","content":[{{"type":"text","text":"@code x"}},{{"type":"{kind}","{kind}":{{}}}}]}}]}}"#
         )
     };
-    let long = "word ".repeat(1000);
+    let long = "word ".repeat(2400);
     for (body, who) in [
         (with("auto", "@code x", ""), "plain"),
         (with("auto", "@code x", ",\"max_tokens\":100.0"), "plain"),
