@@ -14,6 +14,14 @@ async fn rig(large: &str, rules: &str) -> (Model, Model, Rig) {
     (plain, fallback, rig)
 }
 
+/// The same, where this is said of the first.
+async fn rig_with_plain(more: &str) -> (Model, Model, Rig) {
+    let (plain, fallback) = (Model::honest().await, Model::honest().await);
+    let setup = Setup::new().expert("plain", plain.addr, &format!("quality: {{ code: 1 }}, {more}"));
+    let rig = setup.large(fallback.addr, "").start().await;
+    (plain, fallback, rig)
+}
+
 #[tokio::test]
 async fn a_rule_on_a_domain_moves_its_requests() {
     let (plain, _large, rig) = rig(SAFE, LEGAL).await;
@@ -74,9 +82,69 @@ async fn a_header_only_tightens() {
     let (plain, _large, rig) = rig(SAFE, "").await;
     let reply = rig.chat_with(&[("x-mixgate-require", "indemnified")], &chat("auto", "@code x")).await;
     assert_eq!(reply.header("x-mixgate-expert"), Some("large"));
-    let reply = rig.chat_with(&[("x-mixgate-require", "region:moon")], &chat("auto", "@code x")).await;
-    assert_eq!(error_code(&reply), "no_eligible_expert");
     assert_eq!(plain.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_header_names_tags_that_are_configured_few_and_short() {
+    let long = "t".repeat(64);
+    let governance = format!("governance: {{ tags: [{long}, {long}t, house] }}");
+    let (_plain, large, rig) = rig_with_plain(&governance).await;
+    let asked = async |tags: &str| {
+        let reply = rig.chat_with(&[("x-mixgate-require", tags)], &chat("auto", "@code x")).await;
+        (reply.status, error_code(&reply), message(&reply))
+    };
+    for tags in [&*long, "house", &["house"; 16].join(", ")] {
+        let reply = rig.chat_with(&[("x-mixgate-require", tags)], &chat("auto", "@code x")).await;
+        assert_eq!(reply.header("x-mixgate-expert"), Some("plain"), "{tags}");
+    }
+    for (tags, says) in [
+        (format!("{long}t"), "more than 64 bytes"),
+        (["house"; 17].join(","), "more than 16 tags"),
+        ("house,region:moon".to_owned(), "`region:moon`"),
+        ("hause".to_owned(), "`house`"),
+        ("x".repeat(60_000), "more than 64 bytes"),
+    ] {
+        let (status, code, said) = asked(&tags).await;
+        assert_eq!((status, code.as_str()), (400, "invalid_value"), "{tags:.80}");
+        assert!(said.contains(says) && said.len() < 400, "{said:.400}");
+    }
+    let unknown = "p".repeat(60_000);
+    let said = message(&rig.chat_with(&[("x-mixgate-policy", &unknown)], &chat("auto", "@code x")).await);
+    assert!(said.len() < 400, "{} bytes of a header come back", said.len());
+    assert_eq!(large.requests(), 0);
+}
+
+#[tokio::test]
+async fn an_expert_takes_what_it_can_answer_and_its_parts_and_length_are_part_of_that() {
+    let (plain, _large, rig) =
+        rig_with_plain("context_window: 2500, max_output_tokens: 100, capabilities: [vision]").await;
+    let expert = async |body: &str| rig.chat(body).await.header("x-mixgate-expert").map(str::to_owned);
+    let part = |kind: &str| {
+        format!(
+            r#"{{"model":"auto","messages":[{{"role":"user","content":[{{"type":"text","text":"@code x"}},{{"type":"{kind}","{kind}":{{}}}}]}}]}}"#
+        )
+    };
+    let long = "word ".repeat(2400);
+    for (body, who) in [
+        (with("auto", "@code x", ""), "plain"),
+        (with("auto", "@code x", ",\"max_tokens\":100.0"), "plain"),
+        (with("auto", "@code x", ",\"max_tokens\":-1"), "plain"),
+        (with("auto", "@code x", ",\"max_tokens\":101"), "large"),
+        (with("auto", "@code x", ",\"reasoning_effort\":\"none\""), "plain"),
+        (with("auto", "@code x", ",\"reasoning\":{\"effort\":\"low\"}"), "large"),
+        (
+            with("auto", "@code x", &format!(",\"response_format\":{{\"type\":\"text\",\"x\":\"{long}\"}}")),
+            "large",
+        ),
+        (part("image_url"), "plain"),
+        (part("file"), "large"),
+        (part("video_url"), "large"),
+        (part("hologram"), "large"),
+    ] {
+        assert_eq!(expert(&body).await.as_deref(), Some(who), "{body:.160}");
+    }
+    assert_eq!(plain.requests(), 5);
 }
 
 #[tokio::test]

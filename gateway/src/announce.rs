@@ -15,6 +15,8 @@ const TOLD: u32 = 10;
 const WINDOW: Duration = Duration::from_millis(200);
 /// Records that wait for a slow listener; older ones are lost to it.
 const WAITING: usize = 256;
+/// Longest record that is told, so that what waits is bounded in bytes too.
+const LONGEST: usize = 64 << 10;
 
 /// What records are told through.
 #[derive(Debug)]
@@ -51,7 +53,10 @@ impl Announcer {
         if self.listeners.load(Ordering::Relaxed) == 0 || !self.has_room() {
             return;
         }
-        if let Ok(json) = serde_json::to_string(record) {
+        // one that is as long as all the others together is left to `/api/decisions`
+        if let Ok(json) = serde_json::to_string(record)
+            && json.len() <= LONGEST
+        {
             let _nobody_left = self.events.send(event("decision", &json));
         }
     }

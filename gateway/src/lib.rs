@@ -49,6 +49,7 @@ pub mod json;
 pub mod lanes;
 pub mod layer;
 pub mod ledger;
+pub mod logs;
 pub mod meter;
 pub mod mock;
 pub mod overdue;

@@ -1,13 +1,14 @@
 //! One configuration, built and immutable: what a request is answered under from its first to its last byte.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use router_model::{Heads, RouterModel};
+use sha2::{Digest, Sha256};
 
-use crate::auth::{Caller, KeyHash};
+use crate::auth::{self, Caller, KeyHash};
 use crate::classify::Classifier;
 use crate::config::written::{self, Config, Content, Pricing, ResponseModel};
 use crate::config::{self, Checked, Setting};
@@ -172,18 +173,58 @@ pub fn snapshot_for_dry_runs(
 ) -> Result<Snapshot, String> {
     build(checked, classifier, meter, None)
 }
+
 /// The router model that a configuration names.
 pub fn load_classifier(config: &Config) -> Result<Arc<dyn Classifier>, String> {
     let name = &config.router.model;
     let model = if name == "builtin" {
-        RouterModel::builtin()
+        Arc::new(RouterModel::builtin().map_err(|e| format!("router.model `{name}`: {e}"))?)
     } else {
-        let bytes = std::fs::read(name).map_err(|e| format!("router.model `{name}` cannot be read: {e}"))?;
-        RouterModel::from_bytes(&bytes)
+        load_router_file(name)?
     };
-    let model = model.map_err(|e| format!("router.model `{name}`: {e}"))?;
-    check_names(config, &model)?;
-    Ok(Arc::new(model))
+    check_names(config, &*model)?;
+    Ok(model)
+}
+
+/// The file that was loaded last, by its hash: a reload that does not change it costs no second copy.
+static LOADED: Mutex<Option<([u8; 32], Weak<RouterModel>)>> = Mutex::new(None);
+
+fn load_router_file(name: &str) -> Result<Arc<RouterModel>, String> {
+    let unreadable = |e: std::io::Error| format!("router.model `{name}` cannot be read: {e}");
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    let hash = hash_of_file(name).map_err(unreadable)?;
+    if let Some((known, model)) = &*loaded
+        && *known == hash
+        && let Some(model) = model.upgrade()
+    {
+        return Ok(model);
+    }
+    let bytes = std::fs::read(name).map_err(unreadable)?;
+    let model = RouterModel::from_bytes(&bytes).map_err(|e| format!("router.model `{name}`: {e}"))?;
+    let model = Arc::new(model);
+    // of what was read, should it have changed meanwhile
+    *loaded = Some((auth::sha256(&bytes), Arc::downgrade(&model)));
+    Ok(model)
+}
+
+fn hash_of_file(name: &str) -> std::io::Result<[u8; 32]> {
+    let mut hasher = Sha256::new();
+    std::io::copy(&mut std::fs::File::open(name)?, &mut HashedBytes(&mut hasher))?;
+    Ok(hasher.finalize().into())
+}
+
+/// Takes what is to be hashed.
+struct HashedBytes<'h>(&'h mut Sha256);
+
+impl std::io::Write for HashedBytes<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Names of domains in the configuration must be labels of the model, names in `catalogue` models that it knows.
@@ -456,6 +497,23 @@ experts: [{ name: a, model: m, base_url: 'http://h/v1', price: { input_per_1m: 1
         let new = build(checked(), model, &meter, Some(&old)).unwrap();
         assert_eq!(new.meters[0].figures().requests[Outcome::Cancelled as usize], 1);
         assert_eq!(new.nobody.figures().requests[Outcome::ClientError as usize], 1);
+    }
+
+    #[test]
+    fn a_router_file_that_did_not_change_is_loaded_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("router.safetensors");
+        let weights = include_bytes!("../../router-model/weights/router.safetensors");
+        std::fs::write(&path, weights).unwrap();
+        let load = || load_router_file(path.to_str().unwrap());
+        let first = load().unwrap();
+        assert!(Arc::ptr_eq(&first, &load().unwrap()), "the same file, the same model");
+        std::fs::write(&path, &weights[..weights.len() / 2]).unwrap();
+        assert!(load().is_err(), "half a file is none");
+        std::fs::write(&path, weights).unwrap();
+        assert!(Arc::ptr_eq(&first, &load().unwrap()));
+        drop(first);
+        assert!(load().is_ok(), "nobody has it any more");
     }
 
     #[test]

@@ -242,7 +242,11 @@ fn cut_after(raw: &str, at: usize) -> usize {
         None => at,
         Some(slash) => match run_to(bytes, slash, COUNTED) {
             // whether or not it begins an escape, there is none behind what would be its
-            COUNTED => at.max(slash + length(bytes, slash)),
+            COUNTED => {
+                let more = bytes[at..].iter().take_while(|b| **b == b'\\').count();
+                let last = if slash + 1 == at { slash + more } else { slash };
+                at.max(last + length(bytes, last))
+            }
             run if run % 2 == 1 => at.max(slash + length(bytes, slash)),
             _ => at,
         },
@@ -332,6 +336,74 @@ mod tests {
     #[test]
     fn a_first_turn_is_never_a_follow_up() {
         assert!(!of(r#"[{"role":"user","content":"continue"}]"#).follow_up);
+    }
+
+    /// Literals whose cuts fall into something that must not be cut.
+    fn awkward() -> Vec<String> {
+        let mut all = Vec::new();
+        for run in [1, 2, 40, 63, 64, 65, 4000, 4095, 4096, 4097, 8191, 8192, 8193, 12_599, 12_600, 100_001] {
+            for end in ["", "n", "u4e2d", "\"", "ud83d\\ude00"] {
+                for before in ["", "a", "é", "x\\n"] {
+                    let even = end.is_empty() != (run % 2 == 1);
+                    let run = "\\".repeat(if even { run } else { run + 1 });
+                    all.push(format!("{before}{run}{end}{}", "z".repeat(3000)));
+                    all.push(format!("{}{run}{end}", "z".repeat(9000)));
+                }
+            }
+        }
+        all.into_iter().filter(|raw| serde_json::from_str::<String>(&format!("\"{raw}\"")).is_ok()).collect()
+    }
+
+    #[test]
+    fn long_runs_of_backslashes_are_cut_like_any_text() {
+        let awkward = awkward();
+        assert!(awkward.len() > 300, "only {}", awkward.len());
+        for raw in awkward {
+            let whole: String = serde_json::from_str(&format!("\"{raw}\"")).unwrap();
+            for (head, tail) in [(HEAD, TAIL), (HEAD, 0), (64, 0), (0, TAIL), (0, 1), (0, 7)] {
+                let bounded = Literal(&raw).bounded(head, tail).into_owned();
+                assert!(bounded.len() <= head + tail + 1 || raw.len() <= head + tail);
+                for part in bounded.split('\n').filter(|part| part.len() > 1 && raw.len() > head + tail) {
+                    // behind a long run it is left open whether its last backslash is one, or begins half a pair
+                    let part = part.trim_start_matches(['\\', '\u{fffd}']);
+                    assert!(whole.contains(part), "{part:.80} of {raw:.80}, {head} and {tail}");
+                }
+            }
+        }
+    }
+
+    /// What is looked at in a turn is bounded, whatever comes of it: counted in the words that are kept.
+    #[test]
+    fn a_turn_is_looked_at_in_part() {
+        let part = |text: &str| format!(r#"{{"type":"text","text":"{text}"}}"#);
+        let turn = |parts: Vec<String>| format!(r#"[{{"role":"user","content":[{}]}}]"#, parts.join(","));
+        // an unclosed wrapper says nothing, and hides nothing that follows soon
+        let wrapper = part(&format!("<tool_result{}", "x".repeat(12_600)));
+        let question = part("what is the capital of France, please?");
+        let after =
+            |count: usize| of(&turn([vec![wrapper.clone(); count], vec![question.clone()]].concat())).text;
+        assert_eq!(after(3), "what is the capital of France, please?");
+        assert_eq!(after(64), "", "what stands behind 48 KiB of a turn is not looked for");
+        let words = of(&turn(vec![part("a"); 50_000])).text;
+        assert_eq!(words.len(), 2 * PARTS - 1);
+    }
+
+    #[test]
+    fn wrappers_are_taken_out_wherever_they_stand() {
+        let many = "<system-reminder>a</system-reminder>b".repeat(300);
+        for (text, words) in [
+            ("a < b <and> c", "a < b <and> c"),
+            ("<tool_result>x</tool_result>y<tool_result>z</tool_result>", "y"),
+            ("x<ide_selection>never closed", "x"),
+            (
+                "<tool_result id=1>a<system-reminder>b</tool_result>c</system-reminder>d",
+                "c</system-reminder>d",
+            ),
+            ("é<command-message>ü</command-message>ñ", "éñ"),
+            (&many, &"b".repeat(300)),
+        ] {
+            assert_eq!(without_harness(text), words);
+        }
     }
 
     proptest! {

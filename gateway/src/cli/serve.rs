@@ -7,10 +7,11 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{Exit, runtime, stopped};
+use super::{Exit, Stop, runtime};
 use crate::config;
 use crate::gateway::Gateway;
 use crate::lanes::Lanes;
+use crate::logs::{self, Logs};
 use crate::snapshot::load_classifier;
 use crate::state::State;
 use crate::traces::Tracer;
@@ -29,26 +30,42 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
-    start_logs(args)?;
+    let logs = start_logs(args)?;
+    let served = serve(args);
+    logs.finish();
+    served
+}
+
+fn serve(args: &Args) -> Result<(), Exit> {
     let checked = config::load(&args.config).map_err(|faults| Exit::Input(faults.to_string()))?;
     let classifier = load_classifier(&checked.config).map_err(Exit::Input)?;
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
         // listened to before anything is told of this process: a signal that comes early is not lost
-        let signals = || Ok::<_, std::io::Error>((stopped()?, signal(SignalKind::hangup())?));
-        let (stop, hangup) = signals().map_err(|error| Exit::Internal(format!("no signals: {error}")))?;
+        let signals = || Ok::<_, std::io::Error>((Stop::listen()?, signal(SignalKind::hangup())?));
+        let (mut stop, hangup) =
+            signals().map_err(|error| Exit::Internal(format!("no signals: {error}")))?;
         let lanes = Lanes::per_core().map_err(|error| Exit::Internal(format!("no threads: {error}")))?;
         let tracer = Tracer::from_environment().map_err(Exit::Input)?;
         let gateway = Gateway::start(checked, Some(args.config.clone()), classifier, lanes, tracer).await;
         let gateway = gateway.map_err(|error| Exit::Input(error.to_string()))?;
         tracing::info!(data = %gateway.data, admin = %gateway.admin, config = %args.config.display(), "serving");
         gateway.state.tasks.spawn(reload_on(hangup, Arc::clone(&gateway.state)));
-        stop.await;
-        if !gateway.drain().await {
-            tracing::warn!("the drain timeout passed; what still ran was cut");
+        stop.next().await;
+        tokio::select! {
+            ended = gateway.drain() => {
+                if !ended {
+                    tracing::warn!("the drain timeout passed; what still ran was cut");
+                }
+            }
+            () = stop.next() => tracing::warn!("told to stop once more: what still ran was cut"),
         }
         tracing::info!("stopped");
         Ok(())
-    })
+    });
+    // what was cut is not waited for
+    runtime.shutdown_background();
+    served
 }
 
 async fn reload_on(mut hangup: Signal, state: Arc<State>) {
@@ -63,12 +80,10 @@ async fn reload_on(mut hangup: Signal, state: Arc<State>) {
     }
 }
 
-fn start_logs(args: &Args) -> Result<(), Exit> {
+fn start_logs(args: &Args) -> Result<Logs, Exit> {
     let filter =
         EnvFilter::try_new(&args.log).map_err(|error| Exit::Usage(format!("--log {}: {error}", args.log)))?;
     let terminal = std::io::stderr().is_terminal();
-    let logs =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
-    let started = if args.log_json || !terminal { logs.json().try_init() } else { logs.compact().try_init() };
+    let started = logs::start(filter, args.log_json || !terminal, terminal);
     started.map_err(|error| Exit::Internal(format!("logs cannot be started: {error}")))
 }

@@ -4,11 +4,12 @@
 //! A request never waits for a disk or a pipe: where the writer stands still and the buffer is full, the record is
 //! dropped and counted in `mixgate_decision_log_dropped_total`.
 
+mod buffer;
 mod recent;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 use crate::record::{Finished, Rfc3339};
 
+pub(crate) use buffer::Buffer;
 pub use recent::Recent;
 
 /// Bytes that may wait for the writer: some ten thousand records.
@@ -78,54 +80,6 @@ pub struct JsonLines {
     dropped: IntCounter,
 }
 
-/// Lines on their way to the writer.
-#[derive(Debug, Default)]
-struct Buffer {
-    waiting: Mutex<Waiting>,
-    filled: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    lines: Vec<u8>,
-    closed: bool,
-}
-
-impl Buffer {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Nothing more will come.
-    fn close(&self) {
-        self.lock().closed = true;
-        self.filled.notify_one();
-    }
-
-    /// Adds a line; `false`: there is no room.
-    fn push(&self, line: &[u8]) -> bool {
-        let mut waiting = self.lock();
-        if waiting.closed || waiting.lines.len() + line.len() > MOST {
-            return false;
-        }
-        let first = waiting.lines.is_empty();
-        waiting.lines.extend_from_slice(line);
-        drop(waiting);
-        if first {
-            self.filled.notify_one();
-        }
-        true
-    }
-
-    /// Waits for lines and takes all there are into an empty buffer; `false`: there will be none.
-    fn take(&self, lines: &mut Vec<u8>) -> bool {
-        let empty = |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.closed;
-        let mut waiting = self.filled.wait_while(self.lock(), empty).unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(lines, &mut waiting.lines);
-        !lines.is_empty()
-    }
-}
-
 /// The ledger that `log.decisions` names: `stdout`, `stderr`, `off` or a path.
 pub fn open(target: &str, dropped: &IntCounter) -> io::Result<Box<dyn Ledger>> {
     let out: Box<dyn Write + Send> = match target {
@@ -139,7 +93,7 @@ pub fn open(target: &str, dropped: &IntCounter) -> io::Result<Box<dyn Ledger>> {
 
 impl JsonLines {
     fn new(out: Box<dyn Write + Send>, dropped: IntCounter) -> io::Result<Self> {
-        let buffer = Arc::<Buffer>::default();
+        let buffer = Arc::new(Buffer::holding(MOST));
         let (taken, lost) = (Arc::clone(&buffer), dropped.clone());
         let writer = std::thread::Builder::new()
             .name("decision-log".to_owned())
@@ -285,7 +239,7 @@ mod tests {
         line[MOST / 4 - 1] = b'\n';
         log.hand_over(&line);
         // the writer holds the first, and stands
-        while !log.buffer.lock().lines.is_empty() {
+        while !log.buffer.is_empty() {
             std::thread::yield_now();
         }
         (0..6).for_each(|_| log.hand_over(&line));

@@ -17,6 +17,7 @@ use prometheus::{
 };
 
 use crate::api::Dialect;
+use crate::logs;
 use crate::record::{Attempt, AttemptOutcome, Decision, Outcome, Reason};
 use crate::snapshot::Snapshot;
 
@@ -73,6 +74,8 @@ pub struct Meter {
     build_info: IntGaugeVec,
     /// Decision records that could not be written.
     pub log_dropped: IntCounter,
+    /// `reason`: lines of the process's own log.
+    pub log_lines_dropped: IntCounterVec,
     /// Idle connections that had died and were replaced.
     pub stale_connections: IntCounterVec,
     /// Open client connections.
@@ -312,6 +315,7 @@ impl Meter {
                 "decision_log_dropped_total",
                 "Decision records that could not be written because the log stood still.",
             ),
+            log_lines_dropped: f.register(Ok(logs::dropped().clone())),
             stale_connections: f.counters(
                 "stale_connections_total",
                 "Idle upstream connections that had died and were replaced.",

@@ -46,6 +46,17 @@ pub struct Stand {
 }
 
 impl Decision {
+    /// Bytes that it holds by itself.
+    pub(super) fn weight(&self) -> usize {
+        let words: usize = self.attribution.iter().map(|word| word.text.capacity()).sum();
+        size_of::<Self>()
+            + self.candidates.capacity() * size_of::<Stand>()
+            + self.attribution.capacity() * size_of::<Attributed>()
+            + words
+            + self.text.as_ref().map_or(0, String::capacity)
+            + self.order.capacity() * size_of::<usize>()
+    }
+
     /// Name of the likeliest domain.
     pub fn domain(&self) -> Option<&str> {
         self.names.domains.get(self.top()?).map(String::as_str)

@@ -271,6 +271,18 @@ pub struct Finished {
     pub total_millis: f64,
 }
 
+impl Finished {
+    /// Bytes that it holds by itself.
+    pub fn weight(&self) -> usize {
+        let decision = self.decision.as_ref().map_or(0, |decision| decision.weight());
+        size_of::<Self>()
+            + self.request_id.len()
+            + self.requested_model.capacity()
+            + self.attempts.capacity() * size_of::<Call>()
+            + decision
+    }
+}
+
 fn header_text<S: serde::Serializer>(value: &HeaderValue, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(value.to_str().unwrap_or("-"))
 }
