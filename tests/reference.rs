@@ -194,6 +194,8 @@ fn failures() -> Vec<Failure> {
         Failure::NoApiKey,
         Failure::WrongApiKey,
         Failure::ModelNotAllowed("…".to_owned()),
+        Failure::ForeignPage,
+        Failure::ForeignHost,
         Failure::ModelNotFound { model: text(), near: text() },
         Failure::UnknownUrl(text()),
         Failure::MethodNotAllowed("POST"),
@@ -224,6 +226,8 @@ fn told(failure: &Failure) -> bool {
         | F::NoApiKey
         | F::WrongApiKey
         | F::ModelNotAllowed(_)
+        | F::ForeignPage
+        | F::ForeignHost
         | F::ModelNotFound { .. }
         | F::UnknownUrl(_)
         | F::MethodNotAllowed(_)

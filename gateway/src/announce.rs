@@ -2,12 +2,13 @@
 //! once for all of them, and of a flood only some.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::broadcast;
-use tokio::time::{Duration, Instant};
+use tokio::time::Duration;
 
+use crate::limit::Limit;
 use crate::record::Finished;
 
 /// Records that are told in a [`WINDOW`]: more than anyone reads.
@@ -23,9 +24,7 @@ const LONGEST: usize = 64 << 10;
 pub struct Announcer {
     events: broadcast::Sender<Bytes>,
     listeners: AtomicUsize,
-    base: Instant,
-    window: AtomicU64,
-    told: AtomicU32,
+    told: Limit,
 }
 
 /// Hears of records until it is dropped.
@@ -40,9 +39,7 @@ impl Default for Announcer {
         Self {
             events: broadcast::Sender::new(WAITING),
             listeners: AtomicUsize::new(0),
-            base: Instant::now(),
-            window: AtomicU64::new(0),
-            told: AtomicU32::new(0),
+            told: Limit::within(TOLD, WINDOW),
         }
     }
 }
@@ -50,7 +47,7 @@ impl Default for Announcer {
 impl Announcer {
     /// Tells of a record, if anyone listens and there is no flood.
     pub fn decided(&self, record: &Finished) {
-        if self.listeners.load(Ordering::Relaxed) == 0 || !self.has_room() {
+        if self.listeners.load(Ordering::Relaxed) == 0 || !self.told.has_room() {
             return;
         }
         // one that is as long as all the others together is left to `/api/decisions`
@@ -66,14 +63,6 @@ impl Announcer {
         let enter = |listeners| (listeners < most).then_some(listeners + 1);
         self.listeners.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter).ok()?;
         Some(Listener { announcer: Arc::clone(self), events: self.events.subscribe() })
-    }
-
-    fn has_room(&self) -> bool {
-        let window = (self.base.elapsed().as_millis() / WINDOW.as_millis()) as u64;
-        if self.window.swap(window, Ordering::Relaxed) != window {
-            self.told.store(0, Ordering::Relaxed);
-        }
-        self.told.fetch_add(1, Ordering::Relaxed) < TOLD
     }
 }
 
@@ -128,9 +117,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn of_a_flood_only_some_is_told() {
         let announcer = Announcer::default();
-        assert_eq!((0..1000).filter(|_| announcer.has_room()).count(), TOLD as usize);
+        assert_eq!((0..1000).filter(|_| announcer.told.has_room()).count(), TOLD as usize);
         tokio::time::advance(WINDOW).await;
-        assert!(announcer.has_room());
+        assert!(announcer.told.has_room());
     }
 
     #[test]

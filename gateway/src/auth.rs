@@ -71,12 +71,13 @@ fn matches(given: &KeyHash, keys: &[KeyHash]) -> bool {
     keys.iter().fold(Choice::from(0), |found, key| found | given.same(key)).into()
 }
 
+/// A Bearer key, else that of `x-api-key`: proxies put credentials of their own into `authorization`.
 fn key_of(headers: &HeaderMap) -> Option<&str> {
-    if let Some(value) = headers.get(AUTHORIZATION) {
-        let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
-        return scheme.eq_ignore_ascii_case("bearer").then_some(key.trim());
-    }
-    headers.get("x-api-key")?.to_str().ok()
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| {
+        let (scheme, key) = value.to_str().ok()?.trim_start().split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+    });
+    bearer.or_else(|| headers.get("x-api-key")?.to_str().ok().map(str::trim))
 }
 
 /// SHA-256 of some bytes.
@@ -120,7 +121,11 @@ mod tests {
         assert_eq!(key_of(&headers), Some("k1"));
         headers.insert(AUTHORIZATION, "bearer  k2".parse().unwrap());
         assert_eq!(key_of(&headers), Some("k2"));
-        headers.insert(AUTHORIZATION, "Basic k2".parse().unwrap());
-        assert_eq!(key_of(&headers), None, "a wrong scheme is not a reason to try the other header");
+        for other in ["Basic k2", "Bearer", "k2", "AWS4-HMAC-SHA256 Credential=x"] {
+            headers.insert(AUTHORIZATION, other.parse().unwrap());
+            assert_eq!(key_of(&headers), Some("k1"), "{other} is no key of ours");
+        }
+        headers.remove("x-api-key");
+        assert_eq!(key_of(&headers), None);
     }
 }

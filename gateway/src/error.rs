@@ -34,6 +34,10 @@ pub enum Failure {
     WrongApiKey,
     /// The tenant may not use this model or policy.
     ModelNotAllowed(String),
+    /// A page of another site asks.
+    ForeignPage,
+    /// The listener is named by a name that is not its own.
+    ForeignHost,
     /// No such model; names that are near.
     ModelNotFound { model: String, near: String },
     /// No such path.
@@ -94,6 +98,8 @@ impl Failure {
                 (S::UNAUTHORIZED, "authentication_error", "invalid_api_key")
             }
             Self::ModelNotAllowed(_) => (S::FORBIDDEN, "permission_error", "model_not_allowed"),
+            Self::ForeignPage => (S::FORBIDDEN, "permission_error", "origin_not_allowed"),
+            Self::ForeignHost => (S::FORBIDDEN, "permission_error", "host_not_allowed"),
             Self::ModelNotFound { .. } => (S::NOT_FOUND, INVALID, "model_not_found"),
             Self::UnknownUrl(_) => (S::NOT_FOUND, INVALID, "unknown_url"),
             Self::MethodNotAllowed(_) => (S::METHOD_NOT_ALLOWED, INVALID, "method_not_allowed"),
@@ -123,6 +129,12 @@ impl Failure {
             Self::NoApiKey => "no API key: send `authorization: Bearer KEY`".to_owned(),
             Self::WrongApiKey => "this API key is not known".to_owned(),
             Self::ModelNotAllowed(what) => format!("this key may not use {what}"),
+            Self::ForeignPage => {
+                "a page of another site may not use this gateway: its operator can list the page's origin in `server.cors.origins`".to_owned()
+            }
+            Self::ForeignHost => {
+                "without keys this gateway answers to localhost and to literal addresses only: its operator can list other names in `server.hosts`".to_owned()
+            }
             Self::ModelNotFound { model, near } => format!("the model `{model}` does not exist; {near}"),
             Self::UnknownUrl(path) => {
                 format!("there is nothing at `{path}`; the main endpoint is POST /v1/chat/completions")

@@ -18,17 +18,21 @@ use crate::error::Failure;
 
 use crate::intake::{self, Understood};
 use crate::layer::{self, Entry, deadline};
+use crate::origin;
 use crate::plan::{Plan, usual_output};
 use crate::record::{Outcome, Record};
+use crate::server::Plane;
 use crate::state::State;
 
 /// Answers a request; every failure is a response.
 pub async fn route(state: Arc<State>, entry: Entry) -> layer::Answer {
     let Entry { record, request } = entry;
-    let response = answer(&state, &record, request).await.unwrap_or_else(|failure| {
+    let page = state.pages(&record.snapshot).allowed(request.headers()).cloned();
+    let mut response = answer(&state, &record, request).await.unwrap_or_else(|failure| {
         record.facts().outcome = Some(outcome_of(&failure));
         failure.response()
     });
+    page.into_iter().for_each(|page| origin::let_read(response.headers_mut(), page));
     Ok(response)
 }
 
@@ -43,7 +47,10 @@ async fn answer(
     if let Ok(Target::Health) = api::target(&head.method, head.uri.path()) {
         return health(state);
     }
-    let caller = auth::check(snapshot, &head.headers)?;
+    if origin::is_preflight(&head) {
+        return state.pages(snapshot).preflight(&head);
+    }
+    let caller = who_asks(state, record, &head)?;
     record.facts().tenant = caller.0.map(|index| Arc::clone(&snapshot.tenants[index].name));
     match api::target(&head.method, head.uri.path())? {
         Target::Health => health(state),
@@ -57,6 +64,25 @@ async fn answer(
         }
         Target::Model(dialect) => complete(state, record, caller, dialect, &head, body).await,
     }
+}
+
+/// Who asks; where nobody has to say so, at least no page of another site.
+fn who_asks(state: &State, record: &Record, head: &Parts) -> Result<Caller, Failure> {
+    let snapshot = &*record.snapshot;
+    if snapshot.tenants.is_empty() {
+        state.pages(snapshot).refuse_foreign(&head.headers)?;
+        if state.is_on_loopback() && !origin::names_this_machine(head, &snapshot.config.server.hosts) {
+            return Err(Failure::ForeignHost);
+        }
+    }
+    auth::check(snapshot, &head.headers).inspect_err(|_| {
+        if state.meter.key_refused(Plane::Data)
+            && let Ok(Target::Model(dialect)) = api::target(&head.method, head.uri.path())
+        {
+            // it leaves a record, as far as there are not too many
+            record.facts().endpoint = Some(dialect.path());
+        }
+    })
 }
 
 /// The main job.

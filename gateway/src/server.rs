@@ -65,6 +65,16 @@ pub enum Plane {
     Admin,
 }
 
+impl Plane {
+    /// As in labels and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// Serves a listener to the end, with some `max_connections` open. While the gateway drains it still answers,
 /// so that a balancer hears of it, but waits for no connection that came since.
 pub async fn serve<S>(

@@ -17,6 +17,7 @@ use crate::classify::Classifier;
 use crate::config::{self, Checked};
 use crate::ledger::{self, Ledger, Recent};
 use crate::meter::Meter;
+use crate::origin::Pages;
 use crate::past::Past;
 use crate::reload::{self, Listening};
 use crate::session::Sessions;
@@ -131,6 +132,16 @@ impl State {
     pub fn listen(&self, listening: Listening) {
         // bound once
         let _ = self.listening.set(listening);
+    }
+
+    /// Whether the data plane is reached from this machine only.
+    pub fn is_on_loopback(&self) -> bool {
+        self.listening.get().is_none_or(|listening| listening.data.ip().is_loopback())
+    }
+
+    /// Pages that may use the data plane from a browser.
+    pub fn pages<'s>(&self, snapshot: &'s Snapshot) -> Pages<'s> {
+        Pages { origins: &snapshot.config.server.cors.origins, of_this_machine: self.is_on_loopback() }
     }
 
     /// Reads the file again and swaps it in; a bad file keeps the old configuration.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use http::header::{HOST, HeaderValue, ORIGIN};
+use http::header::HOST;
 use http::uri::Authority;
 
 use crate::error::Failure;
@@ -31,24 +31,6 @@ fn says_loopback(host: &str) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// A request that does something must not come from a page of another site.
-pub(super) fn from_here(headers: &HeaderMap) -> Result<(), Failure> {
-    let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
-    let site = headers.get("sec-fetch-site").map(text);
-    let foreign = match (site.as_deref(), headers.get(ORIGIN).map(text)) {
-        (Some(site), _) => !matches!(site, "same-origin" | "none"),
-        (None, Some(origin)) => {
-            let host = headers.get(HOST).map(text).unwrap_or_default();
-            origin.split_once("://").is_none_or(|(_, authority)| authority != host)
-        }
-        (None, None) => false,
-    };
-    if foreign {
-        return Err(Failure::InvalidValue("origin", "a page of another site may not do this".to_owned()));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,22 +55,5 @@ mod tests {
             );
         }
         assert!(named_by_loopback("/metrics", &headers(&[("host", "mixgate.example")])).is_ok());
-    }
-
-    #[test]
-    fn another_sites_page_does_nothing() {
-        let here = ("host", "127.0.0.1:9090");
-        for (more, passes) in [
-            (vec![], true),
-            (vec![("origin", "http://127.0.0.1:9090")], true),
-            (vec![("sec-fetch-site", "same-origin"), ("origin", "http://127.0.0.1:9090")], true),
-            (vec![("origin", "http://evil.example")], false),
-            (vec![("origin", "null")], false),
-            (vec![("sec-fetch-site", "cross-site")], false),
-            (vec![("sec-fetch-site", "same-site")], false),
-        ] {
-            let all = headers(&[&[here][..], &more].concat());
-            assert_eq!(from_here(&all).is_ok(), passes, "{more:?}");
-        }
     }
 }

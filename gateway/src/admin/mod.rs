@@ -27,6 +27,9 @@ use crate::auth::{self, Caller};
 use crate::body::Body;
 use crate::error::Failure;
 use crate::layer::Answering;
+use crate::origin::{self, Pages};
+use crate::server::Plane;
+use crate::snapshot::Snapshot;
 use crate::state::{Reloaded, State};
 
 /// Decisions shown when no limit is asked.
@@ -45,10 +48,19 @@ pub fn service(
     let state = Arc::clone(state);
     service_fn(move |request: Request<Incoming>| {
         let state = Arc::clone(&state);
-        let answering: Answering =
-            Box::pin(async move { Ok(answer(&state, request).await.unwrap_or_else(|f| f.response())) });
+        let answering: Answering = Box::pin(async move {
+            let page = pages(&state.snapshot()).allowed(request.headers()).cloned();
+            let mut response = answer(&state, request).await.unwrap_or_else(|f| f.response());
+            page.into_iter().for_each(|page| origin::let_read(response.headers_mut(), page));
+            Ok(response)
+        });
         answering
     })
+}
+
+/// Pages that may use the admin plane from a browser, beside its own console: only those that are listed.
+fn pages(snapshot: &Snapshot) -> Pages<'_> {
+    Pages { origins: &snapshot.config.server.cors.origins, of_this_machine: false }
 }
 
 /// What is read.
@@ -66,6 +78,11 @@ const READ: [&str; 8] = [
 const DONE: [&str; 3] = ["/-/reload", "/api/feedback", "/api/route"];
 
 async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+    let (head, body) = request.into_parts();
+    if origin::is_preflight(&head) {
+        return pages(&state.snapshot()).preflight(&head);
+    }
+    let request = Request::from_parts(head, body);
     let path = request.uri().path().to_owned();
     let get = matches!(*request.method(), Method::GET | Method::HEAD);
     let post = request.method() == Method::POST;
@@ -79,10 +96,11 @@ async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Result<Respon
     if snapshot.admin_keys.is_empty() {
         guard::named_by_loopback(&path, request.headers())?;
     } else if !auth::carries_one_of(request.headers(), &snapshot.admin_keys) {
+        state.meter.key_refused(Plane::Admin);
         return Err(Failure::WrongApiKey);
     }
     if post {
-        guard::from_here(request.headers())?;
+        pages(&snapshot).refuse_foreign(request.headers())?;
     }
     match path.as_str() {
         "/metrics" if get => Ok(metrics(state)),

@@ -75,8 +75,14 @@ async fn reload_on(mut hangup: Signal, state: Arc<State>) {
             _ = hangup.recv() => {}
         }
         let worker = Arc::clone(&state);
-        // its result is in the log and the metric already
-        let _ = tokio::task::spawn_blocking(move || worker.reload()).await;
+        let both = move || {
+            if let Err(error) = worker.ledger.reopen() {
+                tracing::error!(%error, "the decision log could not be opened anew; it goes on in its old file");
+            }
+            // its result is in the log and the metric already
+            let _ = worker.reload();
+        };
+        let _ = tokio::task::spawn_blocking(both).await;
     }
 }
 

@@ -6,6 +6,7 @@ mod bounds;
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, ToSocketAddrs};
 
+use http::uri::Authority;
 use http::{HeaderName, Uri};
 
 use super::fault::{Faults, Place, suggestion};
@@ -61,8 +62,40 @@ impl<'c> Check<'c> {
             let help = "set `server.admin_keys` (see `mixgate hash-key`), or listen on 127.0.0.1";
             self.faults.push(place, "the admin listener is beyond loopback without a key", help);
         }
+        self.pages();
         let keys = self.config.server.admin_keys.clone();
         self.hashes(&keys, self.tree.get("server").and_then(|s| s.get("admin_keys")));
+    }
+
+    /// Origins of pages and names of this machine.
+    fn pages(&mut self) {
+        let server = &self.config.server;
+        let spot = self.tree.get("server");
+        let origins = spot.and_then(|s| s.get("cors")).and_then(|cors| cors.get("origins"));
+        for (index, origin) in server.cors.origins.iter().enumerate() {
+            let place = origins.and_then(|o| o.item(index)).map_or_else(Place::default, |s| s.place);
+            if origin == "*" && self.config.tenants.is_empty() {
+                let help = "list the pages, or give it tenants with keys";
+                self.faults.push(place, "without keys any page could spend your money", help);
+            } else if origin != "*" && !is_origin(origin) {
+                let help = "a scheme and a host, such as https://app.example or http://localhost:3000";
+                self.faults.push(place, format!("`{origin}` is no origin of a page"), help);
+            }
+        }
+        for (index, host) in server.hosts.iter().enumerate() {
+            if host.parse::<Authority>().is_ok_and(|a| a.port().is_none() && a.host() == host) {
+                continue;
+            }
+            let place = spot
+                .and_then(|s| s.get("hosts"))
+                .and_then(|h| h.item(index))
+                .map_or_else(Place::default, |s| s.place);
+            self.faults.push(
+                place,
+                format!("`{host}` is no name of a machine"),
+                "without scheme and port: gateway.internal",
+            );
+        }
     }
 
     fn hashes(&mut self, keys: &[String], list: Option<&Spot>) {
@@ -478,6 +511,23 @@ fn walk(tree: &Spot, path: &[&str]) -> Place {
         }
     }
     spot.place
+}
+
+/// As browsers write it: nothing behind the port, and no default port.
+fn is_origin(text: &str) -> bool {
+    let rest = text
+        .split_once("://")
+        .filter(|(scheme, _)| scheme.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
+    rest.is_some_and(|(scheme, rest)| {
+        let default = match scheme {
+            "http" => ":80",
+            "https" => ":443",
+            _ => "",
+        };
+        !rest.contains('/')
+            && (default.is_empty() || !rest.ends_with(default))
+            && rest.parse::<Authority>().is_ok()
+    })
 }
 
 fn is_name(name: &str) -> bool {

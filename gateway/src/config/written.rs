@@ -169,6 +169,21 @@ pub struct Server {
     pub admin_keys: Vec<String>,
     /// Allows calls without a key on a listener beyond loopback.
     pub anonymous: bool,
+    /// Pages that may use the gateway from a browser.
+    pub cors: Cors,
+    /// Names that the data plane answers to on loopback without keys, beside `localhost` and literal addresses: what a
+    /// proxy in front of it sends as `host`. Any other could be a page's own name that leads here.
+    pub hosts: Vec<String>,
+}
+
+/// Pages that may use the gateway from a browser.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct Cors {
+    /// Their origins, such as `https://app.example`; `*`: any, where keys are asked for. None: pages of other sites are
+    /// refused. Pages that this machine itself serves on a loopback name may use a data plane on loopback unlisted.
+    pub origins: Vec<String>,
 }
 
 impl Default for Server {
@@ -186,6 +201,8 @@ impl Default for Server {
             response_model: ResponseModel::Upstream,
             admin_keys: Vec::new(),
             anonymous: false,
+            cors: Cors::default(),
+            hosts: Vec::new(),
         }
     }
 }

@@ -7,8 +7,10 @@
 mod buffer;
 mod recent;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -40,6 +42,15 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// Hands over what someone made of an answer; never blocks.
     fn grade(&self, grade: Grade);
+
+    /// Goes on in a new file under the same name: the old one was moved away. May wait for a disk.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened; then it goes on in the old one.
+    fn reopen(&self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Writes everything that was handed over. Called once, at exit.
     fn drain(&self);
@@ -78,27 +89,42 @@ pub struct JsonLines {
     buffer: Arc<Buffer>,
     writer: Mutex<Option<JoinHandle<()>>>,
     dropped: IntCounter,
+    /// Where it is written, if that is a file.
+    path: Option<PathBuf>,
+    /// The file that the writer goes on in.
+    next: Arc<Mutex<Option<File>>>,
+}
+
+/// What lines are written to.
+type Out = Box<dyn Write + Send>;
+
+/// A file for records, which may hold prompts: its owner's alone.
+fn open_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
 /// The ledger that `log.decisions` names: `stdout`, `stderr`, `off` or a path.
 pub fn open(target: &str, dropped: &IntCounter) -> io::Result<Box<dyn Ledger>> {
-    let out: Box<dyn Write + Send> = match target {
+    let (out, path): (Out, _) = match target {
         "off" => return Ok(Box::new(Off)),
-        "stdout" => Box::new(io::stdout()),
-        "stderr" => Box::new(io::stderr()),
-        path => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+        "stdout" => (Box::new(io::stdout()), None),
+        "stderr" => (Box::new(io::stderr()), None),
+        path => (Box::new(open_file(Path::new(path))?), Some(path.into())),
     };
-    Ok(Box::new(JsonLines::new(out, dropped.clone())?))
+    let mut log = JsonLines::new(out, dropped.clone())?;
+    log.path = path;
+    Ok(Box::new(log))
 }
 
 impl JsonLines {
-    fn new(out: Box<dyn Write + Send>, dropped: IntCounter) -> io::Result<Self> {
+    fn new(out: Out, dropped: IntCounter) -> io::Result<Self> {
         let buffer = Arc::new(Buffer::holding(MOST));
-        let (taken, lost) = (Arc::clone(&buffer), dropped.clone());
+        let next = Arc::<Mutex<Option<File>>>::default();
+        let (taken, lost, new) = (Arc::clone(&buffer), dropped.clone(), Arc::clone(&next));
         let writer = std::thread::Builder::new()
             .name("decision-log".to_owned())
-            .spawn(move || write_all(out, &taken, &lost))?;
-        Ok(Self { buffer, writer: Mutex::new(Some(writer)), dropped })
+            .spawn(move || write_all(out, &new, &taken, &lost))?;
+        Ok(Self { buffer, writer: Mutex::new(Some(writer)), dropped, path: None, next })
     }
 
     fn hand_over(&self, line: &[u8]) {
@@ -120,6 +146,13 @@ impl Ledger for JsonLines {
             line.push(b'\n');
             self.hand_over(&line);
         }
+    }
+
+    fn reopen(&self) -> io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let file = open_file(path)?;
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        Ok(())
     }
 
     fn drain(&self) {
@@ -147,10 +180,13 @@ impl Drop for JsonLines {
     }
 }
 
-fn write_all(mut out: Box<dyn Write + Send>, buffer: &Buffer, dropped: &IntCounter) {
+fn write_all(mut out: Out, next: &Mutex<Option<File>>, buffer: &Buffer, dropped: &IntCounter) {
     let mut lines = Vec::new();
     let mut begun = false;
     while buffer.take(&mut lines) {
+        if let Some(new) = next.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            (out, begun) = (Box::new(new), false);
+        }
         flush(&mut *out, &lines, &mut begun, dropped);
         lines.clear();
         lines.shrink_to(KEPT);

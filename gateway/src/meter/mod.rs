@@ -17,13 +17,17 @@ use prometheus::{
 };
 
 use crate::api::Dialect;
+use crate::limit::Limit;
 use crate::logs;
 use crate::record::{Attempt, AttemptOutcome, Decision, Outcome, Reason};
+use crate::server::Plane;
 use crate::snapshot::Snapshot;
 
 pub use figures::{Buckets, Decided, ExpertFigures};
 
 const NAMESPACE: &str = "mixgate";
+/// Refused keys that are told a second.
+const REFUSALS_TOLD: u32 = 10;
 /// Seconds from a millisecond to ten minutes: answers of models.
 const SLOW: [f64; 14] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0];
 /// Seconds from ten microseconds to a second: our own work.
@@ -72,6 +76,8 @@ pub struct Meter {
     /// `hash`: 1 for the one that is running.
     pub config_info: IntGaugeVec,
     build_info: IntGaugeVec,
+    authentication_failures: IntCounterVec,
+    refusals: Limit,
     /// Decision records that could not be written.
     pub log_dropped: IntCounter,
     /// `reason`: lines of the process's own log.
@@ -311,6 +317,12 @@ impl Meter {
             ),
             config_info: f.levels("config_info", "The running configuration.", &["hash"]),
             build_info: f.levels("build_info", "This build.", &["version", "router_version"]),
+            authentication_failures: f.counters(
+                "authentication_failures_total",
+                "Requests without a key that is known, by listener.",
+                &["plane"],
+            ),
+            refusals: Limit::new(REFUSALS_TOLD),
             log_dropped: count(
                 "decision_log_dropped_total",
                 "Decision records that could not be written because the log stood still.",
@@ -325,6 +337,9 @@ impl Meter {
             process: process::Process::new(&f.registry),
             registry: f.registry.clone(),
         };
+        for plane in [Plane::Data, Plane::Admin] {
+            meter.authentication_failures.with_label_values(&[plane.as_str()]);
+        }
         meter.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), router_version]).set(1);
         meter
     }
@@ -412,6 +427,17 @@ impl Meter {
         if let Some(seconds) = per_token {
             observe(&self.time_per_output_token, &expert.per_token, seconds);
         }
+    }
+
+    /// Counts and tells that a request had no key that is known; whether it is to leave a record too, which only so many a
+    /// second do: whoever guesses keys must not fill the log.
+    pub fn key_refused(&self, plane: Plane) -> bool {
+        self.authentication_failures.with_label_values(&[plane.as_str()]).inc();
+        let told = self.refusals.has_room();
+        if told {
+            tracing::warn!(plane = plane.as_str(), "a key was refused");
+        }
+        told
     }
 
     /// Observes what someone made of an answer of an expert.
