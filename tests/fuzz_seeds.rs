@@ -5,6 +5,8 @@ use std::path::Path;
 
 #[path = "fuzz/checks/ask.rs"]
 mod ask;
+#[path = "fuzz/checks/usage.rs"]
+mod usage;
 #[path = "fuzz/checks/watch.rs"]
 mod watch;
 
@@ -20,6 +22,17 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 fn no_seed_breaks_the_reading_and_rewriting_of_bodies() {
     for seed in seeds("ask") {
         ask::check(&seed);
+    }
+}
+
+#[test]
+fn no_seed_breaks_the_reading_of_usage_and_answers() {
+    for seed in seeds("usage") {
+        usage::check(&seed);
+        for at in 0..=seed.len() {
+            usage::check(&seed[..at]);
+            usage::check(&seed[at..]);
+        }
     }
 }
 
