@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -15,6 +15,7 @@ use crate::announce::Announcer;
 use crate::aside::Aside;
 use crate::classify::Classifier;
 use crate::config::{self, Checked};
+use crate::expert::endpoint::Endpoint;
 use crate::ledger::{self, Ledger, Recent};
 use crate::meter::Meter;
 use crate::past::Past;
@@ -67,6 +68,8 @@ pub struct State {
     /// The file, to read again; `None` where there is none.
     pub path: Option<PathBuf>,
     reload: Mutex<()>,
+    /// Endpoints of configurations that went, as long as some request may still use them.
+    endpoints: Mutex<Vec<Weak<Endpoint>>>,
 }
 
 impl State {
@@ -105,6 +108,7 @@ impl State {
             explaining: Aside::new(2, EXPLAINING_WAITS),
             path,
             reload: Mutex::new(()),
+            endpoints: Mutex::default(),
         })
     }
 
@@ -125,6 +129,29 @@ impl State {
         result
     }
 
+    /// Closes connections to upstreams that have been idle for long, and all idle ones of endpoints that went with a
+    /// reload, also while a long answer still holds the old configuration.
+    pub fn sweep_upstreams(&self) {
+        let snapshot = self.snapshot();
+        let current = || snapshot.experts.iter().flat_map(|expert| &expert.endpoints);
+        current().for_each(|endpoint| endpoint.pool.sweep());
+        let mut all = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|endpoint| {
+            let Some(endpoint) = endpoint.upgrade() else { return false };
+            let gone = !current().any(|known| Arc::ptr_eq(known, &endpoint));
+            if gone {
+                endpoint.pool.clear();
+            }
+            gone
+        });
+    }
+
+    /// Remembers the endpoints of a configuration that goes.
+    fn remember_endpoints(&self, old: &Snapshot) {
+        let endpoints = old.experts.iter().flat_map(|expert| &expert.endpoints).map(Arc::downgrade);
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).extend(endpoints);
+    }
+
     fn try_reload(&self) -> Result<String, String> {
         let path = self.path.as_ref().ok_or("this gateway was started without a file")?;
         let checked = config::load(path).map_err(|faults| faults.to_string())?;
@@ -140,6 +167,7 @@ impl State {
         let new = snapshot::build(checked, classifier, &self.meter, Some(&old))?;
         note_loaded(&self.meter, Some(&old), &new);
         let hash = new.hash.clone();
+        self.remember_endpoints(&old);
         self.current.store(Arc::new(new));
         Ok(hash)
     }
