@@ -70,7 +70,7 @@ pub fn start(filter: EnvFilter, json: bool, ansi: bool) -> Result<Logs, String> 
         logs.compact().map_event_format(Limited::new).try_init()
     };
     started.map_err(|error| error.to_string())?;
-    std::panic::set_hook(Box::new(|panic| tell_panic(panic)));
+    std::panic::set_hook(Box::new(tell_panic));
     let taken = Arc::clone(&buffer);
     let writer = std::thread::Builder::new().name("log".to_owned());
     let writer = writer.spawn(move || write_all(&taken, &mut io::stderr()));
