@@ -103,7 +103,7 @@ async fn a_log_that_nobody_reads_holds_up_neither_requests_nor_health_nor_the_en
         said += post_json(gateway.admin, "/-/reload", &[], "").await.body.len();
         assert_eq!(post_json(gateway.data, CHAT, &[], &chat("large", "x")).await.status, 200);
     }
-    assert!(said > 4 * 64 << 10, "{said} bytes are too few to fill a pipe");
+    assert!(said > 256 << 10, "{said} bytes are too few to fill a pipe");
     assert_eq!(get(gateway.data, "/health").await.status, 200);
     assert_eq!(get(gateway.admin, "/livez").await.status, 200);
     gateway.signal("TERM");

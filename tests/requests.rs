@@ -3,7 +3,7 @@
 use gateway::classify::Classifier;
 use router_model::{Attribution, Scores};
 use std::fmt::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::ThreadId;
 use std::time::Duration;
 use testkit::{Client, PATIENCE, Reply, Upstream, get, json as json_steps, post_json, soon, within};
@@ -116,7 +116,8 @@ async fn a_path_that_is_nearly_right_is_told_the_right_one() {
 struct Watched {
     inner: StandIn,
     asked_on: Mutex<Vec<ThreadId>>,
-    may_explain: Mutex<()>,
+    held: Mutex<bool>,
+    let_go: Condvar,
 }
 
 impl Classifier for Watched {
@@ -134,7 +135,7 @@ impl Classifier for Watched {
     }
 
     fn explain(&self, _: &str, _: &dyn Fn(&Scores) -> f32) -> Vec<Attribution> {
-        drop(self.may_explain.lock().unwrap());
+        drop(self.let_go.wait_while(self.held.lock().unwrap(), |held| *held).unwrap());
         Vec::new()
     }
 }
@@ -164,7 +165,7 @@ async fn explanations_hold_up_nobody_and_too_many_are_refused() {
     let addr = rig.addr();
     let explain = || async move { post_json(addr, "/v1/route", &[], &chat("auto", "hello there")).await };
     let cores = std::thread::available_parallelism().unwrap().get();
-    let held = watched.may_explain.lock().unwrap();
+    *watched.held.lock().unwrap() = true;
     let mut asking = JoinSet::new();
     for _ in 0..cores {
         asking.spawn(explain());
@@ -174,7 +175,8 @@ async fn explanations_hold_up_nobody_and_too_many_are_refused() {
     assert!(refused.header("retry-after").is_some());
     assert_eq!(get(rig.addr(), "/health").await.status, 200);
     assert_eq!(rig.chat(&chat("large", "x")).await.status, 200);
-    drop(held);
+    *watched.held.lock().unwrap() = false;
+    watched.let_go.notify_all();
     soon("a place", || async { explain().await.status == 200 }).await;
 }
 
