@@ -104,7 +104,7 @@ impl State {
             halt: CancellationToken::new(),
             in_flight,
             buffered,
-            reading: Aside::new(1, READING_WAITS),
+            reading: Aside::new(2, READING_WAITS),
             explaining: Aside::new(2, EXPLAINING_WAITS),
             path,
             reload: Mutex::new(()),
