@@ -42,7 +42,7 @@ fn record(snapshot: &Arc<Snapshot>) -> Option<Finished> {
         chosen: Some(Arc::clone(&first.name)),
         reason: Some(decision.reason),
         decision: Some(Arc::new(decision)),
-        attempts: vec![attempt],
+        attempts: vec![attempt.into()],
         outcome: Outcome::Ok,
         usage: Some(Usage { input: 120, output: 240, ..Usage::default() }),
         usage_estimated: false,

@@ -193,7 +193,7 @@ async fn other_sites_pages_read_and_do_nothing() {
     for headers in [[("origin", "http://evil.example")], [("sec-fetch-site", "cross-site")]] {
         for path in ["/-/reload", "/api/feedback", "/api/route"] {
             let reply = post(&rig, path, &headers, "{}").await;
-            assert_eq!(reply.status, 400, "{path}");
+            assert_eq!(reply.status, 403, "{path}");
             assert!(message(&reply).contains("another site"), "{}", reply.text());
         }
     }

@@ -5,6 +5,10 @@ use std::path::Path;
 
 #[path = "fuzz/checks/ask.rs"]
 mod ask;
+#[path = "fuzz/checks/head.rs"]
+mod head;
+#[path = "fuzz/checks/text.rs"]
+mod text;
 #[path = "fuzz/checks/usage.rs"]
 mod usage;
 #[path = "fuzz/checks/watch.rs"]
@@ -43,6 +47,26 @@ fn no_seed_breaks_the_watching_of_streams_wherever_it_is_cut() {
         watch::check(stream, &cuts);
         for at in 0..=stream.len() {
             watch::check(stream, &[at]);
+        }
+    }
+}
+
+#[test]
+fn no_seed_breaks_the_judging_of_heads_wherever_it_is_cut() {
+    for seed in seeds("head") {
+        head::check(&seed);
+    }
+}
+
+#[test]
+fn no_seed_breaks_the_reading_of_texts_however_little_is_looked_at() {
+    for seed in seeds("text") {
+        let (head, tail, literal) = text::sizes_and_literal(&seed).expect("a seed is a text");
+        text::check(head, tail, literal);
+        for size in (0..80).chain([4095, 4096, 4097, 8191, 8192, 8193]) {
+            text::check(size, 0, literal);
+            text::check(0, size, literal);
+            text::check(size, size, literal);
         }
     }
 }

@@ -219,6 +219,19 @@ async fn requests_see_one_configuration_or_the_other_while_it_is_swapped() {
 }
 
 #[tokio::test]
+async fn connections_to_an_upstream_that_went_with_a_reload_are_closed() {
+    let before = Upstream::script(json_steps(200, ANSWER)).await;
+    let after = Upstream::script(json_steps(200, ANSWER)).await;
+    let served = Served::start(&Setup::new().large(before.addr(), "")).await;
+    assert_eq!(served.chat(&chat("large", "x")).await.status, 200);
+    served.write(&Setup::new().large(after.addr(), ""));
+    assert_eq!(served.reload().await.0, 200);
+    // its record is kept, its connection is not
+    before.next_closed().await;
+    assert_eq!(served.chat(&chat("large", "x")).await.status, 200);
+}
+
+#[tokio::test]
 async fn sighup_reloads() {
     let (model, second) = (Model::honest().await, Model::honest().await);
     let before = || Setup::new().large(model.addr, "");

@@ -86,7 +86,8 @@ async fn metrics_follow_what_runs_and_a_refused_file_changes_none() {
     );
     served.write_text(&one().yaml());
     assert_eq!(served.reload().await.0, 200);
-    let left: Vec<String> = text().await.lines().filter(|line| line.contains("\"second\"")).map(str::to_owned).collect();
+    let left: Vec<String> =
+        text().await.lines().filter(|line| line.contains("\"second\"")).map(str::to_owned).collect();
     assert_eq!(left, Vec::<String>::new());
 }
 

@@ -1,14 +1,19 @@
 //! Bad input, each with a clear error of all four fields.
 
+use gateway::classify::Classifier;
+use router_model::{Attribution, Scores};
 use std::fmt::Write;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::ThreadId;
 use std::time::Duration;
-use testkit::{Client, PATIENCE, Reply, Upstream, get, json as json_steps, within};
+use testkit::{Client, PATIENCE, Reply, Upstream, get, json as json_steps, post_json, soon, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::harness::{
-    ANSWER, CHAT, Json, Model, Rig, Setup, chat, error_code, error_of, json, message, post_over_http2,
-    streamed, with,
+    ANSWER, CHAT, Json, Model, Rig, Setup, StandIn, chat, error_code, error_of, json, message,
+    post_over_http2, streamed, with,
 };
 
 async fn rig() -> (Model, Rig) {
@@ -86,6 +91,157 @@ async fn paths_methods_and_types_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_path_that_is_nearly_right_is_told_the_right_one() {
+    let (model, rig) = rig().await;
+    for (path, right) in [
+        ("/chat/completions", "`/v1/chat/completions`"),
+        ("/v1/v1/chat/completions", "`/v1/chat/completions`"),
+        ("/v1/chat/completions/", "`/v1/chat/completions`"),
+        ("/embeddings", "`/v1/embeddings`"),
+        ("/v1/models/", "`/v1/models`"),
+        ("/", "POST /v1/chat/completions"),
+    ] {
+        let reply = get(rig.addr(), path).await;
+        assert_eq!((reply.status, error_code(&reply).as_str()), (404, "unknown_url"), "{path}");
+        assert!(message(&reply).contains(right), "{}", message(&reply));
+    }
+    let long = format!("/{}", "x".repeat(20_000));
+    assert!(get(rig.addr(), &long).await.body.len() < 1000, "a long path does not come back");
+    assert_eq!(get(rig.addr(), "/v1/models?limit=5").await.status, 200);
+    assert_eq!(model.requests(), 0);
+}
+
+/// Does as the stand-in, notes which thread it is asked on, and explains when it may.
+#[derive(Debug, Default)]
+struct Watched {
+    inner: StandIn,
+    asked_on: Mutex<Vec<ThreadId>>,
+    held: Mutex<bool>,
+    let_go: Condvar,
+}
+
+impl Classifier for Watched {
+    fn domains(&self) -> &[String] {
+        self.inner.domains()
+    }
+
+    fn version(&self) -> &str {
+        "watched"
+    }
+
+    fn score(&self, text: &str, give_up: &mut dyn FnMut() -> bool) -> Option<Scores> {
+        self.asked_on.lock().unwrap().push(std::thread::current().id());
+        self.inner.score(text, give_up)
+    }
+
+    fn explain(&self, _: &str, _: &dyn Fn(&Scores) -> f32) -> Vec<Attribution> {
+        drop(self.let_go.wait_while(self.held.lock().unwrap(), |held| *held).unwrap());
+        Vec::new()
+    }
+}
+
+/// Only what would hold up a lane leaves it: the gateway of a test runs on the test's own thread.
+#[tokio::test]
+async fn a_large_body_is_read_beside_the_lane_and_a_small_one_on_it() {
+    let model = Model::honest().await;
+    let watched = Arc::new(Watched::default());
+    let rig = Setup::new().large(model.addr, "context_window: 10000000").start_with(watched.clone()).await;
+    let here = std::thread::current().id();
+    for (length, on_lane) in [(10, true), (100 << 10, true), (130 << 10, false), (4 << 20, false)] {
+        assert_eq!(rig.chat(&chat("auto", &"x".repeat(length))).await.status, 200, "{length}");
+        let asked_on = std::mem::take(&mut *watched.asked_on.lock().unwrap());
+        assert!(
+            !asked_on.is_empty() && asked_on.iter().all(|thread| (*thread == here) == on_lane),
+            "{length}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn explanations_hold_up_nobody_and_too_many_are_refused() {
+    let model = Model::honest().await;
+    let watched = Arc::new(Watched::default());
+    let rig = Setup::new().large(model.addr, "").start_with(watched.clone()).await;
+    let addr = rig.addr();
+    let explain = || async move { post_json(addr, "/v1/route", &[], &chat("auto", "hello there")).await };
+    let cores = std::thread::available_parallelism().unwrap().get();
+    *watched.held.lock().unwrap() = true;
+    let mut asking = JoinSet::new();
+    for _ in 0..cores {
+        asking.spawn(explain());
+    }
+    let refused = if cores > 1 { asking.join_next().await.unwrap().unwrap() } else { explain().await };
+    assert_eq!((refused.status, error_code(&refused).as_str()), (503, "overloaded"));
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(get(rig.addr(), "/health").await.status, 200);
+    assert_eq!(rig.chat(&chat("large", "x")).await.status, 200);
+    *watched.held.lock().unwrap() = false;
+    watched.let_go.notify_all();
+    soon("a place", || async { explain().await.status == 200 }).await;
+}
+
+#[tokio::test]
+async fn what_is_kept_beside_a_body_counts_as_buffered_too() {
+    let model = Model::honest().await;
+    let setup = Setup::new().large(model.addr, "context_window: 10000000");
+    let rig = setup.server("max_body: 4MiB, max_buffered: 4MiB").start().await;
+    let messages = vec![r#"{"role":"user","content":"x"}"#; 90_000].join(",");
+    let many = format!(r#"{{"model":"large","messages":[{messages}]}}"#);
+    let text = chat("large", &"x".repeat(many.len() - 100));
+    let reply = rig.chat(&many).await;
+    assert_eq!((reply.status, error_code(&reply).as_str()), (503, "overloaded"));
+    for _ in 0..3 {
+        assert_eq!(rig.chat(&text).await.status, 200, "of one text nothing is kept, and places come back");
+    }
+}
+
+#[tokio::test]
+async fn numbers_that_servers_take_go_on_as_they_stand() {
+    let upstream = Upstream::script(json_steps(200, ANSWER)).await;
+    let rig = Setup::new().large(upstream.addr(), "").start().await;
+    for fields in [
+        ",\"max_tokens\":256.0",
+        ",\"n\":1.0",
+        ",\"max_completion_tokens\":2.56e2",
+        ",\"max_tokens\":-1",
+        ",\"max_tokens\":null,\"n\":null",
+        ",\"max_tokens\":256,\"max_completion_tokens\":256",
+        ",\"temperature\":1e-400,\"seed\":123456789012345678901234567890",
+    ] {
+        let reply = rig.chat(&with("auto", "x", fields)).await;
+        assert_eq!(reply.status, 200, "{fields}: {}", reply.text());
+        assert!(upstream.next_request().await.text().contains(fields));
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_arrives_whole_with_the_experts_model_in_it() {
+    let upstream = Upstream::script(json_steps(200, ANSWER)).await;
+    let rig = Setup::new().large(upstream.addr(), "context_window: 10000000").start().await;
+    for length in [60 << 10, 70 << 10, 3 << 20] {
+        let body = chat("large", &"é".repeat(length / 2));
+        assert_eq!(rig.chat(&body).await.status, 200);
+        let request = upstream.next_request().await;
+        assert_eq!(request.header("content-length"), Some(&*request.body.len().to_string()));
+        assert!(request.text() == body.replacen("\"large\"", "\"large-model\"", 1), "{length} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_trace_goes_on_only_if_it_is_one() {
+    let upstream = Upstream::script(json_steps(200, ANSWER)).await;
+    let rig = Setup::new().large(upstream.addr(), "").start().await;
+    let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for (parent, passes) in [(good, true), ("00-0-0-01", false), ("x", false)] {
+        let headers = [("traceparent", parent), ("tracestate", "a=b")];
+        assert_eq!(rig.chat_with(&headers, &chat("large", "x")).await.status, 200);
+        let request = upstream.next_request().await;
+        let passed = (request.header("traceparent"), request.header("tracestate"));
+        assert_eq!(passed, if passes { (Some(parent), Some("a=b")) } else { (None, None) }, "{parent}");
+    }
+}
+
+#[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
     let (_model, rig) = rig().await;
     let one = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
@@ -101,7 +257,7 @@ async fn pipelined_requests_are_answered_in_order() {
 #[tokio::test]
 async fn a_dry_run_decides_and_sends_nothing() {
     let (model, rig) = rig().await;
-    let reply = testkit::post_json(rig.addr(), "/v1/route", &[], &chat("auto", "@code x")).await;
+    let reply = post_json(rig.addr(), "/v1/route", &[], &chat("auto", "@code x")).await;
     let decision = json(reply.text().as_bytes());
     assert_eq!(
         (reply.status, &decision["chosen"], &decision["domain"]),

@@ -220,7 +220,7 @@ impl<'a> Ask<'a> {
             out.extend_from_slice(match &piece {
                 Piece::Own(range) => &body[range.clone()],
                 Piece::New(text) => text.as_bytes(),
-            })
+            });
         });
         out.freeze()
     }
@@ -235,7 +235,7 @@ impl<'a> Ask<'a> {
             pieces.push(match piece {
                 Piece::Own(range) => body.slice(range),
                 Piece::New(text) => Bytes::from(text.into_owned()),
-            })
+            });
         });
         Spliced::many(pieces)
     }
@@ -372,7 +372,7 @@ fn asks_to_reason(raw: &RawValue) -> bool {
         let no = !json::asks(Some(value)) || matches!(value.get(), "0" | "\"disabled\"");
         match key {
             "effort" | "max_tokens" | "budget_tokens" | "enabled" | "type" if no => {
-                off |= value.get() != "null"
+                off |= value.get() != "null";
             }
             "exclude" | "summary" | "generate_summary" => {}
             _ => asks |= !no,

@@ -10,7 +10,11 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
+use crate::api;
 use crate::body::Body;
+
+/// Characters of a client's path that are shown to it.
+const MAX_SHOWN: usize = 200;
 
 /// Why a request has no answer.
 #[expect(missing_docs, reason = "the line of each variant says what its fields are")]
@@ -137,7 +141,9 @@ impl Failure {
             }
             Self::ModelNotFound { model, near } => format!("the model `{model}` does not exist; {near}"),
             Self::UnknownUrl(path) => {
-                format!("there is nothing at `{path}`; the main endpoint is POST /v1/chat/completions")
+                let near = api::meant(path).map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
+                let shown: String = path.chars().take(MAX_SHOWN).collect();
+                format!("there is nothing at `{shown}`; {near}the main endpoint is POST /v1/chat/completions")
             }
             Self::MethodNotAllowed(allowed) => format!("this path takes {allowed}"),
             Self::RequestTimeout => "the body of the request did not arrive in time".to_owned(),

@@ -114,7 +114,6 @@ async fn sweep(state: Arc<State>) {
             () = state.draining.cancelled() => return,
             () = tokio::time::sleep(SWEEP) => {}
         }
-        let snapshot = state.snapshot();
-        snapshot.experts.iter().flat_map(|e| &e.endpoints).for_each(|endpoint| endpoint.pool.sweep());
+        state.sweep_upstreams();
     }
 }

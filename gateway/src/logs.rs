@@ -4,6 +4,7 @@
 //! or a collector that hangs holds up no request and no end of the process. A warning that repeats itself is told a
 //! few times and then counted. What is lost or left out is in `mixgate_log_lines_dropped_total`.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Write};
@@ -70,7 +71,7 @@ pub fn start(filter: EnvFilter, json: bool, ansi: bool) -> Result<Logs, String> 
         logs.compact().map_event_format(Limited::new).try_init()
     };
     started.map_err(|error| error.to_string())?;
-    std::panic::set_hook(Box::new(|panic| tell_panic(panic)));
+    std::panic::set_hook(Box::new(tell_panic));
     let taken = Arc::clone(&buffer);
     let writer = std::thread::Builder::new().name("log".to_owned());
     let writer = writer.spawn(move || write_all(&taken, &mut io::stderr()));
@@ -92,8 +93,12 @@ impl Logs {
 /// those that stand in the code are shown.
 fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let at = panic.location().map_or_else(String::new, ToString::to_string);
-    let what = panic.payload().downcast_ref::<&'static str>().copied();
-    tracing::error!(at, "a panic: {}", what.unwrap_or("its message could quote a request, and is not shown"));
+    tracing::error!(at, "a panic: {}", shown(panic.payload()));
+}
+
+fn shown(payload: &(dyn Any + Send)) -> &'static str {
+    let literal = payload.downcast_ref::<&'static str>().copied();
+    literal.unwrap_or("its message could quote a request, and is not shown")
 }
 
 fn write_all(buffer: &Buffer, out: &mut dyn Write) {
@@ -227,6 +232,15 @@ mod tests {
         }
         assert_eq!(told.again(start + WINDOW), Some(5));
         assert_eq!(told.again(start + WINDOW), Some(0));
+    }
+
+    #[test]
+    fn what_a_panic_made_up_is_not_shown() {
+        let payload = |panics: fn(&str)| std::panic::catch_unwind(|| panics("a pässword")).unwrap_err();
+        assert_eq!(shown(&*payload(|_| panic!("of the code"))), "of the code");
+        for made_up in [payload(|text| panic!("about {text}")), payload(|text| drop(text[..4].to_owned()))] {
+            assert!(!shown(&*made_up).contains("ssword"), "{}", shown(&*made_up));
+        }
     }
 
     #[test]

@@ -436,10 +436,17 @@ fn build_rule(written: &written::Rule, tenants: &[written::Tenant], domains: &[S
     }
 }
 
+/// `indemnified` is a word of the configuration, whether or not anyone is.
 fn all_tags(experts: &[Expert], rules: &[Rule], policies: &[policy::Named]) -> BTreeSet<Arc<str>> {
     let named = rules.iter().flat_map(|rule| rule.require.iter().chain(&rule.forbid));
     let named = named.chain(policies.iter().flat_map(|policy| &policy.require)).cloned();
-    experts.iter().flat_map(|expert| &expert.tags).map(|tag| tag.as_str().into()).chain(named).collect()
+    experts
+        .iter()
+        .flat_map(|expert| &expert.tags)
+        .map(|tag| tag.as_str().into())
+        .chain(named)
+        .chain(["indemnified".into()])
+        .collect()
 }
 
 /// Every value `model` may have; names go before model ids, and the first of two experts with the same id wins.

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -15,6 +15,7 @@ use crate::announce::Announcer;
 use crate::aside::Aside;
 use crate::classify::Classifier;
 use crate::config::{self, Checked};
+use crate::expert::endpoint::Endpoint;
 use crate::ledger::{self, Ledger, Recent};
 use crate::meter::Meter;
 use crate::origin::Pages;
@@ -72,6 +73,8 @@ pub struct State {
     listening: OnceLock<Listening>,
     /// One at a time; why the last one was refused, so that it is told once.
     reload: Mutex<Option<String>>,
+    /// Endpoints of configurations that went, as long as some request may still use them.
+    endpoints: Mutex<Vec<Weak<Endpoint>>>,
 }
 
 /// What a reload came to.
@@ -115,11 +118,12 @@ impl State {
             halt: CancellationToken::new(),
             in_flight,
             buffered,
-            reading: Aside::new(1, READING_WAITS),
+            reading: Aside::new(2, READING_WAITS),
             explaining: Aside::new(2, EXPLAINING_WAITS),
             path,
             listening: OnceLock::new(),
             reload: Mutex::new(None),
+            endpoints: Mutex::default(),
         })
     }
 
@@ -168,6 +172,29 @@ impl State {
         result
     }
 
+    /// Closes connections to upstreams that have been idle for long, and all idle ones of endpoints that went with a
+    /// reload, also while a long answer still holds the old configuration.
+    pub fn sweep_upstreams(&self) {
+        let snapshot = self.snapshot();
+        let current = || snapshot.experts.iter().flat_map(|expert| &expert.endpoints);
+        current().for_each(|endpoint| endpoint.pool.sweep());
+        let mut all = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|endpoint| {
+            let Some(endpoint) = endpoint.upgrade() else { return false };
+            let gone = !current().any(|known| Arc::ptr_eq(known, &endpoint));
+            if gone {
+                endpoint.pool.clear();
+            }
+            gone
+        });
+    }
+
+    /// Remembers the endpoints of a configuration that goes.
+    fn remember_endpoints(&self, old: &Snapshot) {
+        let endpoints = old.experts.iter().flat_map(|expert| &expert.endpoints).map(Arc::downgrade);
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).extend(endpoints);
+    }
+
     fn try_reload(&self) -> Result<Reloaded, String> {
         let path = self.path.as_ref().ok_or("this gateway was started without a file")?;
         let checked = config::load(path).map_err(|faults| faults.to_string())?;
@@ -187,6 +214,7 @@ impl State {
         let new = snapshot::build(checked, classifier, &self.meter, Some(&old))?;
         note_loaded(&self.meter, Some(&old), &new);
         let hash = new.hash.clone();
+        self.remember_endpoints(&old);
         self.current.store(Arc::new(new));
         Ok(Reloaded { hash, warnings })
     }

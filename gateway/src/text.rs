@@ -199,9 +199,9 @@ fn is_tool_loop(turns: &[Turn<'_>]) -> bool {
     turns.iter().rev().find(|t| t.role != Role::System).is_some_and(|t| t.role == Role::Tool || t.calls_tools)
 }
 
-impl Literal<'_> {
+impl<'a> Literal<'a> {
     /// The text, unescaped; of a long one only `head` and `tail` bytes of the literal, cut where no escape is broken.
-    pub fn bounded(&self, head: usize, tail: usize) -> Cow<'_, str> {
+    pub fn bounded(&self, head: usize, tail: usize) -> Cow<'a, str> {
         if self.0.len() <= head + tail {
             return unescape(self.0);
         }

@@ -89,9 +89,34 @@ pub fn target<'p>(method: &Method, path: &'p str) -> Result<Target<'p>, Failure>
     }
 }
 
+/// The path that was likely meant: `/v1` left out or doubled, slashes too many.
+pub fn meant(path: &str) -> Option<&'static str> {
+    const KNOWN: [&str; 6] =
+        ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/route", "/health"];
+    let segments = || path.split('/').filter(|segment| !segment.is_empty() && *segment != "v1");
+    KNOWN.into_iter().find(|known| known.split('/').filter(|s| !s.is_empty() && *s != "v1").eq(segments()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_is_nearly_right_leads_to_the_right_one() {
+        for (path, right) in [
+            ("/chat/completions", Some("/v1/chat/completions")),
+            ("/v1/v1/chat/completions", Some("/v1/chat/completions")),
+            ("//v1//chat/completions/", Some("/v1/chat/completions")),
+            ("/embeddings", Some("/v1/embeddings")),
+            ("/v1/models/", Some("/v1/models")),
+            ("/health/", Some("/health")),
+            ("/", None),
+            ("/v1", None),
+            ("/v1/chat", None),
+        ] {
+            assert_eq!(meant(path), right, "{path}");
+        }
+    }
 
     #[test]
     fn every_path_has_its_methods() {

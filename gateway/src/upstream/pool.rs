@@ -58,6 +58,11 @@ impl Pool {
         }
     }
 
+    /// Closes all of them.
+    pub fn clear(&self) {
+        self.0.iter().for_each(|shelf| shelf.idle().clear());
+    }
+
     /// Idle connections it holds.
     pub fn count(&self) -> usize {
         self.0.iter().map(|shelf| shelf.idle().len()).sum()

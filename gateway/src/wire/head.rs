@@ -4,7 +4,7 @@ use memchr::{memchr_iter, memmem};
 
 /// What the next byte belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub enum Stage {
     /// A head.
     Head,
     /// A body of which this much is to come; 0: the message is whole.
@@ -14,7 +14,7 @@ pub(super) enum Stage {
 }
 
 /// Where a head ends, looked for from `from` on.
-pub(super) fn end_of_head(head: &[u8], from: usize) -> Option<usize> {
+pub fn end_of_head(head: &[u8], from: usize) -> Option<usize> {
     let crlf = memmem::find(&head[from..], b"\r\n\r\n").map(|at| from + at + 4);
     let bare = memmem::find(&head[from..], b"\n\n").map(|at| from + at + 2);
     match (crlf, bare) {
@@ -24,12 +24,12 @@ pub(super) fn end_of_head(head: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Whether an LF without its CR stands at or behind `from`.
-pub(super) fn has_bare_lf(head: &[u8], from: usize) -> bool {
+pub fn has_bare_lf(head: &[u8], from: usize) -> bool {
     memchr_iter(b'\n', &head[from..]).any(|at| from + at == 0 || head[from + at - 1] != b'\r')
 }
 
 /// What stands behind this head; `None` where two readers could see different things.
-pub(super) fn stage_behind(head: &[u8]) -> Option<Stage> {
+pub fn stage_behind(head: &[u8]) -> Option<Stage> {
     if has_bare_lf(head, 0) {
         return None;
     }

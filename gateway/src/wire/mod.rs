@@ -9,7 +9,7 @@
 //! It also notes what the server looks at from time to time: whether a client has said anything, since when a head
 //! is incomplete, and since when nothing could be written.
 
-mod head;
+pub mod head;
 
 use std::io::{self, Read};
 use std::pin::Pin;
