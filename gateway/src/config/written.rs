@@ -171,8 +171,8 @@ pub struct Server {
     pub anonymous: bool,
     /// Pages that may use the gateway from a browser.
     pub cors: Cors,
-    /// Names that the data plane answers to on loopback without keys, beside `localhost` and literal addresses: what a
-    /// proxy in front of it sends as `host`. Any other could be a page's own name that leads here.
+    /// Names that the data plane answers to on loopback without keys, beside literal addresses and names without a dot
+    /// such as `localhost`: what a proxy in front of it sends as `host`. Any other could be a page's own that leads here.
     pub hosts: Vec<String>,
 }
 

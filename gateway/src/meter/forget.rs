@@ -68,6 +68,7 @@ impl Meter {
             &self.tokens,
             &self.unpriced,
             &self.usage_missing,
+            &self.usage_implausible,
             &self.stale_connections,
         ] {
             gone.forget(counters);

@@ -1,6 +1,7 @@
 //! What the mock reads of a request: the fields that change its answer. Everything else is accepted and ignored.
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -17,7 +18,9 @@ pub(super) struct ChatAsk<'a> {
     #[serde(borrow)]
     pub(super) response_format: Option<ResponseFormat<'a>>,
     pub(super) n: Option<usize>,
+    #[serde(default, deserialize_with = "tokens")]
     pub(super) max_tokens: Option<usize>,
+    #[serde(default, deserialize_with = "tokens")]
     pub(super) max_completion_tokens: Option<usize>,
     /// Load testers ask for answers of exactly `max_tokens` by this.
     pub(super) ignore_eos: Option<bool>,
@@ -33,6 +36,7 @@ pub(super) struct CompletionAsk<'a> {
     #[serde(borrow)]
     pub(super) prompt: Option<Texts<'a>>,
     pub(super) n: Option<usize>,
+    #[serde(default, deserialize_with = "tokens")]
     pub(super) max_tokens: Option<usize>,
     pub(super) ignore_eos: Option<bool>,
     pub(super) stream: Option<bool>,
@@ -170,6 +174,15 @@ impl Shape {
     pub(super) fn of(stream: Option<bool>, options: Option<StreamOptions>) -> Shape {
         let usage = options.and_then(|options| options.include_usage).unwrap_or(false);
         if stream.unwrap_or(false) { Shape::Stream { usage } } else { Shape::Whole }
+    }
+}
+
+/// A limit on tokens as servers take it: `100`, `100.0`, and a negative one for none.
+fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    let number = Option::<f64>::deserialize(deserializer)?;
+    match number {
+        Some(number) if number.fract() != 0.0 => Err(D::Error::custom("a limit on tokens is a whole number")),
+        number => Ok(number.filter(|n| *n >= 0.0).map(|n| n as usize)),
     }
 }
 
