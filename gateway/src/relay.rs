@@ -132,25 +132,16 @@ impl Relay {
 
     /// The next bytes for the client: all that has come, up to [`ENOUGH`].
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
-        let now = Instant::now();
-        if !self.clocks.resume(now, cx) && self.upstream.is_some() {
+        if self.upstream.is_some() && !self.clocks.has_time(cx) {
             self.ended_early(Outcome::Timeout, "took too long");
         }
-        let polled = self.poll_at(now, cx);
-        if polled.is_ready() {
-            self.clocks.give(now);
-        }
-        polled
-    }
-
-    fn poll_at(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
         loop {
             let Some(upstream) = &mut self.upstream else { return Poll::Ready(self.last_words()) };
             if self.queue.iter().map(Bytes::len).sum::<usize>() >= ENOUGH {
                 return Poll::Ready(self.next().map(Ok));
             }
             match upstream.poll_data(cx) {
-                Poll::Ready(Some(Ok(data))) => self.take(data, now),
+                Poll::Ready(Some(Ok(data))) => self.take(data),
                 Poll::Ready(Some(Err(_))) => self.ended_early(Outcome::UpstreamError, "broke off"),
                 Poll::Ready(None) => self.ended(),
                 Poll::Pending if self.is_done() => self.leave(),
@@ -197,7 +188,7 @@ impl Relay {
         next.or_else(|| std::mem::take(&mut self.cut).then_some(Err(Cut)))
     }
 
-    fn take(&mut self, data: Bytes, now: Instant) {
+    fn take(&mut self, data: Bytes) {
         if self.is_done() {
             self.behind_end += data.len();
             if self.behind_end > BEHIND_END {
@@ -213,7 +204,7 @@ impl Relay {
                 true
             }
         };
-        self.clocks.note(now, progress);
+        self.clocks.note(progress);
     }
 
     /// A comment, without the empty line that would make it an event: where events have an id, SDKs take an empty one

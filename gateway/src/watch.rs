@@ -179,11 +179,16 @@ impl Watch {
         });
         let mut held = splitter.pending().min(frame.len() - passed);
         progress |= held > 0 && splitter.pending() > PROGRESS;
-        if let Some(kept) = splitter.overflow() {
+        if let Some(mut kept) = splitter.overflow() {
             held = 0;
-            let provider = self.provider;
-            self.long.get_or_insert_with(|| Long::begin(&kept, provider)).take(&frame[passed..]);
-            push(out, Bytes::from(self.renamed(kept)));
+            if let Some(long) = &mut self.long {
+                long.take(&frame[passed..]);
+            } else {
+                kept.extend_from_slice(&frame[passed..]);
+                passed = frame.len();
+                self.long = Some(Long::begin(&kept, self.provider));
+                push(out, Bytes::from(self.renamed(kept)));
+            }
         }
         self.splitter = splitter;
         push(out, frame.slice(passed..frame.len() - held));

@@ -1,8 +1,9 @@
 //! Time limits of a committed answer: silence, the whole, and the pause after which a comment keeps it alive.
 //!
-//! One timer serves all three; it is not reset for every frame, only looked at again when it rings. It can only ring
-//! while the client reads: the time that an answer lies with its client is no silence of the upstream. The whole has
-//! a second timer, which wakes the task of a client that does not read ([`crate::overdue`]).
+//! One timer serves silence and pause; it is not reset for every frame, only looked at again when it rings, and the
+//! clock is read once before each wait. Silence begins where this waits for the upstream: the time that an answer lies
+//! with its client is none. The whole has its own timer, which also reaches a client that does not read
+//! ([`crate::overdue`]).
 
 use std::pin::Pin;
 use std::task::Context;
@@ -12,21 +13,26 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::overdue;
 
-/// How long a client has for the last words of an answer whose time is up.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
 /// Time limits of a committed answer.
 #[derive(Debug)]
 pub struct Clocks {
     idle: Duration,
     total_at: Instant,
     keep_alive: Option<Duration>,
+    came: Came,
     last_data: Instant,
     last_sent: Instant,
-    /// Since when the answer lies with its client.
-    given: Option<Instant>,
     alarm: Pin<Box<Sleep>>,
-    overdue: Option<Pin<Box<Sleep>>>,
+    total: Option<overdue::Timer>,
+}
+
+/// What came since the last wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    Nothing,
+    /// Nothing that brought the answer forward.
+    Pings,
+    Progress,
 }
 
 /// What a clock says.
@@ -44,41 +50,28 @@ impl Clocks {
             idle,
             total_at,
             keep_alive,
+            came: Came::Progress,
             last_data: now,
             last_sent: now,
-            given: None,
             alarm: Box::pin(sleep_until(now)),
-            overdue: None,
+            total: None,
         };
         clocks.rearm();
         clocks
     }
 
-    /// The client wants more; false where its time is up.
-    pub(super) fn resume(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        if let Some(given) = self.given.take() {
-            self.last_data += now.saturating_duration_since(given);
-        }
-        if self.overdue.is_none() {
-            let until = self.total_at + LAST_WORDS;
-            let mut overdue = Box::pin(sleep_until(until));
-            overdue::set(Some(until));
-            let _ = overdue.as_mut().poll(cx);
-            self.overdue = Some(overdue);
-        }
-        now < self.total_at
-    }
-
-    /// The client has got something.
-    pub(super) fn give(&mut self, now: Instant) {
-        self.given = Some(now);
+    /// The client wants more: whether there is time left for it.
+    pub(super) fn has_time(&mut self, cx: &Context<'_>) -> bool {
+        let total_at = self.total_at;
+        !self.total.get_or_insert_with(|| overdue::Timer::new(total_at, cx)).has_rung()
     }
 
     /// Something came, and maybe it brought the answer forward.
-    pub(super) fn note(&mut self, now: Instant, progress: bool) {
-        self.last_sent = now;
-        if progress {
-            self.last_data = now;
+    pub(super) fn note(&mut self, progress: bool) {
+        match progress {
+            true => self.came = Came::Progress,
+            false if self.came == Came::Nothing => self.came = Came::Pings,
+            false => {}
         }
     }
 
@@ -97,9 +90,15 @@ impl Clocks {
         self.alarm.as_mut().reset(next);
     }
 
-    /// What rang while the upstream is silent; `None`: nothing yet, and the task will be woken. The whole is looked at
-    /// whenever the answer is, so its ring only wakes.
+    /// Waits for the upstream: what rang meanwhile; `None`: nothing yet, and the task will be woken.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Ring> {
+        let came = std::mem::replace(&mut self.came, Came::Nothing);
+        if came != Came::Nothing {
+            self.last_sent = Instant::now();
+        }
+        if came == Came::Progress {
+            self.last_data = self.last_sent;
+        }
         while self.alarm.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             if now >= self.last_data + self.idle || now >= self.total_at {
@@ -113,13 +112,5 @@ impl Clocks {
             self.rearm();
         }
         None
-    }
-}
-
-impl Drop for Clocks {
-    fn drop(&mut self) {
-        if self.overdue.is_some() {
-            overdue::set(None);
-        }
     }
 }

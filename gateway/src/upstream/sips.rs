@@ -1,6 +1,7 @@
 //! An upstream's socket, read in small pieces: what was read and not yet taken by a client is memory of that client,
 //! and hyper makes its buffer larger for as long as a read fills it.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,6 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Most bytes of one read: one less than hyper's second size, so that it stays there.
 const SIP: usize = 16 * 1024 - 1;
+
+thread_local! {
+    /// Where a read goes that has more room than it may use: to make that room smaller, all of it would be zeroed.
+    static ROOM: RefCell<Box<[u8]>> = RefCell::new(vec![0; SIP].into_boxed_slice());
+}
 
 /// The socket.
 #[derive(Debug)]
@@ -23,11 +29,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sips<S> {
         if buf.remaining() <= SIP {
             return Pin::new(&mut self.0).poll_read(cx, buf);
         }
-        let mut sip = ReadBuf::new(buf.initialize_unfilled_to(SIP));
-        ready!(Pin::new(&mut self.0).poll_read(cx, &mut sip))?;
-        let came = sip.filled().len();
-        buf.advance(came);
-        Poll::Ready(Ok(()))
+        ROOM.with_borrow_mut(|room| {
+            let mut sip = ReadBuf::new(room);
+            ready!(Pin::new(&mut self.0).poll_read(cx, &mut sip))?;
+            buf.put_slice(sip.filled());
+            Poll::Ready(Ok(()))
+        })
     }
 }
 
