@@ -424,7 +424,7 @@ impl Default for Timeouts {
         Self {
             connect: DurationText::secs(2),
             headers: DurationText::secs(60),
-            first_token: DurationText::secs(60),
+            first_token: DurationText::secs(300),
             idle: DurationText::secs(60),
             total: DurationText::secs(600),
         }

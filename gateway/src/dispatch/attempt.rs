@@ -130,7 +130,7 @@ impl<'a> Attempt<'a> {
     fn watcher(&self) -> Watch {
         let ask = self.errand.ask;
         let edits = Edits {
-            strip_usage: !ask.wants_usage,
+            strip_usage: self.asks_usage,
             model: self.record.snapshot.renames().then(|| ask.model.clone().into_owned()),
         };
         Watch::new(self.expert.provider, ask.choices, edits)
