@@ -209,7 +209,7 @@ async fn what_is_no_answer_in_either_form_means_the_next_candidate() {
         ),
         (
             "vLLM's flat error",
-            stream(&[r#"{"object":"error","message":"x","code":400}"#]),
+            stream(&[r#"{"object":"error","message":"x","code":500}"#]),
             r#","stream":true"#,
         ),
         ("pings and no word", stream(&["null", ": keepalive", "[DONE]"]), r#","stream":true"#),

@@ -220,3 +220,30 @@ async fn an_experts_own_headers_and_query_go_with_every_request() {
         assert_eq!(request.header(name), Some(value));
     }
 }
+
+#[tokio::test]
+async fn a_refusal_that_comes_with_a_good_status_is_one_all_the_same() {
+    let error =
+        r#"{"error":{"message":"max_tokens is too large","type":"BadRequestError","param":null,"code":400}}"#;
+    for (fields, upstream) in [
+        ("", Upstream::script(json_steps(200, error)).await),
+        (r#","stream":true"#, Upstream::script(json_steps(200, error)).await),
+        (r#","stream":true"#, Upstream::script(sse(&[error])).await),
+        (r#","stream":true"#, Upstream::script(sse(&[error, "[DONE]"])).await),
+    ] {
+        let large = Model::honest().await;
+        let rig = rig(&upstream, &large).await;
+        for _ in 0..6 {
+            let named = rig.chat(&with("coder", "hello", fields)).await;
+            assert_eq!((named.status, error_code(&named).as_str()), (400, ""), "{fields}: {}", named.text());
+            assert!(message(&named).contains("too large"), "{}", named.text());
+        }
+        let routed = rig.chat(&with("auto", "@code please", fields)).await;
+        assert_eq!((routed.status, routed.header("x-mixgate-expert")), (200, Some("large")), "{fields}");
+        assert_eq!((large.requests(), stand(&rig).await), (1, 0.0));
+    }
+    let busy = Upstream::script(sse(&[r#"{"error":{"message":"slow down","code":429}}"#])).await;
+    let rig = Setup::new().large(busy.addr(), "").start().await;
+    let reply = rig.chat(&with("large", "hello", r#","stream":true"#)).await;
+    assert_eq!((reply.status, error_code(&reply).as_str()), (429, "rate_limit_exceeded"));
+}

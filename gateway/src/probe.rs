@@ -11,7 +11,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::api::Dialect;
 use crate::decode::{Coding, is_accepted};
 use crate::error;
-use crate::provider::{AnswerFacts, Provider};
+use crate::json::pick;
+use crate::provider::{AnswerFacts, Provider, refused_with};
 use crate::upstream::{Answered, Broken, Coming};
 use crate::usage::Usage;
 use crate::watch::Watch;
@@ -140,12 +141,20 @@ async fn whole(
                 AnswerFacts::Good { usage, text_bytes } => {
                     Ok(Probed::Whole { head, body, usage, text_bytes })
                 }
-                AnswerFacts::Bad(what) => Err(Bad::Malformed(what.to_owned())),
+                AnswerFacts::Bad(what) => refused_inside(head, body, what),
             };
         }
         Held::Part(queue) => queue,
     };
     Ok(Probed::Large { head, upstream: body, queue })
+}
+
+/// An error that came with a good status: a refusal, where it says that it is one.
+fn refused_inside(mut head: response::Parts, body: Bytes, what: &str) -> Result<Probed, Bad> {
+    let Some(status) = refused_with(&body) else { return Err(Bad::Malformed(what.to_owned())) };
+    head.status = status;
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(Probed::Refused { head, body })
 }
 
 /// A body that was read up to the limit.
@@ -208,7 +217,7 @@ impl Opening<'_> {
             return Err(Bad::Malformed("it is no stream of events, and too large to be made one".to_owned()));
         };
         if let AnswerFacts::Bad(what) = self.provider.answer(self.dialect, &answer) {
-            return Err(Bad::Malformed(what.to_owned()));
+            return refused_inside(self.head, answer, what);
         }
         let answer = answer.trim_ascii_start();
         let Some(events) = self.provider.played(self.dialect, answer) else {
@@ -224,7 +233,12 @@ impl Opening<'_> {
         for data in blanks.into_iter().chain([first]) {
             self.watch.take(&data, &mut queue);
         }
-        while !self.is_begun()? {
+        loop {
+            match self.is_begun() {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(what) => return refused_inside(self.head, error_body(self.watch.error), what),
+            }
             let Some(data) = self.body.data().await else {
                 queue.extend(self.watch.finish());
                 // without the empty line that should have ended it, an event is still one
@@ -240,7 +254,7 @@ impl Opening<'_> {
     }
 
     /// Whether its first word has come, or so much that it must go on unread.
-    fn is_begun(&self) -> Result<bool, Bad> {
+    fn is_begun(&self) -> Result<bool, &'static str> {
         let what = match &self.watch {
             watch if watch.error.is_some() => "its stream begins with an error",
             watch if watch.malformed => "its stream begins with an event that is no JSON",
@@ -248,7 +262,7 @@ impl Opening<'_> {
             watch if watch.is_done() => "its stream ends without a word",
             _ => return Ok(false),
         };
-        Err(Bad::Malformed(what.to_owned()))
+        Err(what)
     }
 
     fn begun(self, upstream: Upstream, queue: VecDeque<Bytes>) -> Probed {
@@ -273,6 +287,14 @@ impl Opening<'_> {
 enum Upstream {
     GoesOn,
     Ended,
+}
+
+/// An error of a stream as the body of an answer.
+fn error_body(error: Option<String>) -> Bytes {
+    let error = error.unwrap_or_default();
+    let is_whole =
+        pick(error.as_bytes(), ["object", "error"]).is_some_and(|found| found.iter().any(Option::is_some));
+    if is_whole { error.into() } else { format!("{{\"error\":{error}}}").into() }
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

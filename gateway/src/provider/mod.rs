@@ -12,7 +12,7 @@ use crate::config::Secret;
 use crate::config::written::ProviderName;
 use crate::usage::Usage;
 
-pub use refusal::{Refusal, is_out_of_credit};
+pub use refusal::{Refusal, is_out_of_credit, refused_with};
 
 /// What one event of a stream says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use http::StatusCode;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// Who is at fault.
@@ -62,6 +63,30 @@ pub fn is_out_of_credit(body: &[u8]) -> bool {
     Words::read(body).say_no_credit()
 }
 
+/// The status that an error stands for which came with a 200, as some servers do once they have begun a stream: what its
+/// `code` says, else what its type is called. `None`: no refusal, so far as it says.
+pub fn refused_with(body: &[u8]) -> Option<StatusCode> {
+    const CALLED: [(&str, u16); 12] = [
+        ("invalid_request_error", 400),
+        ("badrequesterror", 400),
+        ("context_length_exceeded", 400),
+        ("exceed_context_size_error", 400),
+        ("authentication_error", 401),
+        ("insufficient_quota", 402),
+        ("permission_error", 403),
+        ("not_found_error", 404),
+        ("notfounderror", 404),
+        ("model_not_found", 404),
+        ("rate_limit_error", 429),
+        ("rate_limit_exceeded", 429),
+    ];
+    let words = Words::read(body);
+    let number = words.codes.iter().find_map(|code| code.parse::<u16>().ok());
+    let called = |code: &String| CALLED.iter().find(|(name, _)| name == code).map(|(_, status)| *status);
+    let status = number.or_else(|| words.codes.iter().find_map(called))?;
+    StatusCode::from_u16(status).ok().filter(StatusCode::is_client_error)
+}
+
 /// What a body says, in lower case.
 #[derive(Debug, Default)]
 struct Words {
@@ -87,7 +112,9 @@ impl Words {
 
     fn note(&mut self, key: &str, text: String) {
         match key {
-            "code" | "type" | "status" | "reason" | "error_code" | "error_type" => self.codes.push(text),
+            "code" | "type" | "status" | "status_code" | "reason" | "error_code" | "error_type" => {
+                self.codes.push(text)
+            }
             "param" | "loc" => self.fields.push(text),
             "request_id" | "id" | "trace" | "object" | "path" | "timestamp" => {}
             _ => {
@@ -234,7 +261,10 @@ impl<'de> Visitor<'de> for Collect<'_> {
         Ok(())
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
+        if matches!(self.key, "code" | "status" | "status_code" | "error_code") {
+            self.words.codes.push(number.to_string());
+        }
         Ok(())
     }
 
@@ -459,6 +489,23 @@ mod tests {
         assert!(!is_out_of_credit(
             br#"{"error":{"message":"Rate limit reached","code":"rate_limit_exceeded"}}"#
         ));
+    }
+
+    #[test]
+    fn an_error_that_came_with_a_200_says_what_it_stands_for() {
+        for (body, status) in [
+            (r#"{"error":{"message":"x","type":"BadRequestError","param":null,"code":400}}"#, Some(400)),
+            (r#"{"object":"error","message":"x","type":"BadRequestError","code":400}"#, Some(400)),
+            (r#"{"error":{"message":"x","type":"invalid_request_error","code":null}}"#, Some(400)),
+            (r#"{"error":{"message":"x","code":"429"}}"#, Some(429)),
+            (r#"{"error":{"message":"x","type":"rate_limit_error"}}"#, Some(429)),
+            (r#"{"error":{"message":"x","type":"invalid_request_error","code":502}}"#, None),
+            (r#"{"error":{"message":"x","type":"server_error","code":500}}"#, None),
+            (r#"{"error":"boom"}"#, None),
+            ("boom", None),
+        ] {
+            assert_eq!(refused_with(body.as_bytes()).map(|s| s.as_u16()), status, "{body}");
+        }
     }
 
     #[test]

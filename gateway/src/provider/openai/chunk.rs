@@ -80,6 +80,9 @@ fn read_json(data: &[u8]) -> Option<EventFacts> {
     Some(facts)
 }
 
+/// Most characters of an error that are kept.
+const MOST_WORDS: usize = 4096;
+
 /// An error in its words: OpenAI's object, or vLLM's flat one.
 fn error_of(chunk: &Chunk<'_>, data: &[u8]) -> Option<String> {
     let words = match chunk.error.map(RawValue::get).filter(|error| !is_falsy(error)) {
@@ -87,7 +90,7 @@ fn error_of(chunk: &Chunk<'_>, data: &[u8]) -> Option<String> {
         None if chunk.object_is_error => String::from_utf8_lossy(data),
         None => return None,
     };
-    Some(words.chars().take(300).collect())
+    Some(words.chars().take(MOST_WORDS).collect())
 }
 
 fn usage_in(object: &RawValue) -> Option<&RawValue> {
