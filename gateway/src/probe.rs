@@ -82,10 +82,11 @@ async fn read(answered: Answered, provider: &dyn Provider, expected: Expected<'_
         head.headers.remove(CONTENT_ENCODING);
     }
     if !head.status.is_success() {
-        return refused(head, body).await;
+        return Box::pin(refused(head, body)).await;
     }
     match expected.stream {
-        _ if coding == Coding::Foreign => foreign(head, body, expected.asked).await,
+        // what is rare is boxed, so that the future of every request stays small
+        _ if coding == Coding::Foreign => Box::pin(foreign(head, body, expected.asked)).await,
         Some(watch) => Opening { head, body, provider, dialect: expected.dialect, watch }.read().await,
         None => whole(head, body, provider, expected.dialect).await,
     }
@@ -200,7 +201,7 @@ impl Opening<'_> {
             let data = data.map_err(broken)?;
             match data.trim_ascii_start().first() {
                 None if blanks.len() < MAX_BLANKS => blanks.push_back(data),
-                Some(b'{') => return self.play(blanks, data).await,
+                Some(b'{') => return Box::pin(self.play(blanks, data)).await,
                 Some(b'<') => {
                     return Err(Bad::Malformed(format!("it is {}, no stream of events", self.media_type())));
                 }

@@ -60,7 +60,7 @@ async fn answer(
             let (bytes, _held) = intake::read(state, snapshot, &head.headers, body).await?;
             let record = Arc::clone(record);
             let explain = move || explain::explain(&record, caller, &head.headers, &bytes);
-            state.explaining.run(explain).await.map(json)
+            Box::pin(state.explaining.run(explain)).await.map(json)
         }
         Target::Model(dialect) => complete(state, record, caller, dialect, &head, body).await,
     }
@@ -107,7 +107,8 @@ async fn complete(
         let headers = head.headers.clone();
         let places = Arc::clone(&state);
         let understand = move || intake::understand_large(&state, &record, caller, dialect, &headers, &bytes);
-        places.reading.run(understand).await?
+        // boxed, because it is rare
+        Box::pin(places.reading.run(understand)).await?
     };
     let Understood { ask, plan: Plan { decision, refused, constraints, session } } = understood;
     observe(state, &decision);

@@ -145,7 +145,8 @@ impl Connector {
                 Err(lost) => return Err(lost.into()),
             }
         }
-        let link = self.connect(endpoint, terms.within(limits.connect)).await?;
+        // boxed, because it is rare and large, and would make every request's future so
+        let link = Box::pin(self.connect(endpoint, terms.within(limits.connect))).await?;
         terms.note_sent(true);
         let (head, body) = exchange(endpoint, link, request(), terms.within(limits.headers)).await?;
         Ok(Answered { head, body })

@@ -11,7 +11,9 @@
 
 pub mod head;
 
-use std::io::{self, Read};
+use std::cell::RefCell;
+use std::io::{self, Read as _};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -31,8 +33,10 @@ const MAX_HEAD: usize = 64 * 1024;
 const SPOILED: &[u8] = b"\0\r\n\r\n";
 /// What an HTTP/2 connection begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Bytes that are read at once where a head is awaited: room is zeroed before it is read into, and most requests fit.
+/// Bytes that are read at once where a head is awaited; most requests fit.
 const HEAD_READ: usize = 4096;
+/// Bytes that are read at once elsewhere.
+const MOST_READ: usize = 64 * 1024;
 /// Bytes that are forgotten at once.
 const LINGER_READ: usize = 16 * 1024;
 /// Bytes behind a message that are taken from the socket before its answer has begun.
@@ -314,8 +318,8 @@ impl Wire {
             if !self.gate.unread.load(Ordering::Relaxed) {
                 ready!(self.stream.poll_read_ready(cx))?;
             }
-            let mut room = [0; AHEAD];
-            let mut room = ReadBuf::new(&mut room);
+            let mut room = [MaybeUninit::uninit(); AHEAD];
+            let mut room = ReadBuf::uninit(&mut room);
             if ready!(self.poll_socket(cx, &mut room, AHEAD))? == 0 {
                 return Poll::Ready(Ok(true));
             }
@@ -399,15 +403,13 @@ impl Wire {
     ) -> Poll<io::Result<usize>> {
         if self.gate.unread.load(Ordering::Relaxed) {
             self.gate.unread.store(false, Ordering::Relaxed);
-            let room = buf.initialize_unfilled_to(most.min(buf.remaining()));
-            match (&*SockRef::from(&*self.stream)).read(room) {
+            match read_socket(&self.stream, buf, most) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
-                Ok(count) => {
+                Ok(read) => {
                     // there may be more, and nobody would tell of it
                     self.gate.unread.store(true, Ordering::Relaxed);
-                    buf.advance(count);
-                    return Poll::Ready(Ok(count));
+                    return Poll::Ready(Ok(read.count));
                 }
             }
         }
@@ -425,24 +427,42 @@ fn poll_socket(
 ) -> Poll<io::Result<usize>> {
     loop {
         ready!(stream.poll_read_ready(cx))?;
-        let room = buf.initialize_unfilled_to(most.min(buf.remaining()));
         let mut count = None;
         let done = stream.try_io(Interest::READABLE, || {
-            let read = (&*SockRef::from(stream)).read(room)?;
-            count = Some(read);
-            if read == 0 || read == room.len() { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+            let read = read_socket(stream, buf, most)?;
+            count = Some(read.count);
+            if read.count == 0 || read.is_full { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
         });
         match (count, done) {
-            (Some(count), _) => {
-                buf.advance(count);
-                return Poll::Ready(Ok(count));
-            }
+            (Some(count), _) => return Poll::Ready(Ok(count)),
             (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
                 return Poll::Ready(Err(error));
             }
             (None, _) => {}
         }
     }
+}
+
+/// What a read came to.
+struct Read {
+    count: usize,
+    /// It took all that there was room for.
+    is_full: bool,
+}
+
+thread_local! {
+    /// Where reads go first: a buffer that was never written to would have to be zeroed before it is read into, all of it
+    /// and each time; what came is less.
+    static ROOM: RefCell<Box<[u8]>> = RefCell::new(vec![0; MOST_READ].into_boxed_slice());
+}
+
+fn read_socket(stream: &TcpStream, buf: &mut ReadBuf<'_>, most: usize) -> io::Result<Read> {
+    ROOM.with_borrow_mut(|room| {
+        let room = &mut room[..most.min(buf.remaining()).min(MOST_READ)];
+        let count = (&*SockRef::from(stream)).read(room)?;
+        buf.put_slice(&room[..count]);
+        Ok(Read { count, is_full: count == room.len() })
+    })
 }
 
 impl AsyncWrite for Wire {
