@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
-use memchr::memmem;
+use memchr::memmem::{self, Finder};
 use serde_json::value::RawValue;
 
 use crate::json::{behind_string, pick};
@@ -300,11 +301,13 @@ enum Told {
     Something,
 }
 
+/// Made once: making a searcher costs more than searching a chunk.
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
+
 /// Where a top-level `"usage":…` stands, with its comma.
 fn usage_member(event: &[u8], told: Told) -> Option<Range<usize>> {
-    const KEY: &[u8] = b"\"usage\"";
-    memmem::find_iter(event, KEY).find_map(|at| {
-        let rest = &event[at + KEY.len()..];
+    USAGE.find_iter(event).find_map(|at| {
+        let rest = &event[at + USAGE.needle().len()..];
         let value = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
         let length = match told {
             Told::Nothing => value.starts_with(b"null").then_some(b"null".len())?,

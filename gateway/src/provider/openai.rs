@@ -49,8 +49,10 @@ impl Provider for OpenAi {
         if thorough || is_interesting(data) {
             return chunk::read(data);
         }
-        let is_noise = KEYS.choices.find(data).is_none();
-        EventFacts { meaningful: !is_noise, is_noise, text_bytes: text_bytes(data), ..EventFacts::default() }
+        let text_bytes = text_bytes(data);
+        // where a text stands there is a choice, most likely, and a search less
+        let is_noise = text_bytes == 0 && KEYS.choices.find(data).is_none();
+        EventFacts { meaningful: !is_noise, is_noise, text_bytes, ..EventFacts::default() }
     }
 
     fn end_of_event(&self, end: &[u8], text_bytes: usize) -> EventFacts {
