@@ -5,6 +5,8 @@ use std::path::Path;
 
 #[path = "fuzz/checks/ask.rs"]
 mod ask;
+#[path = "fuzz/checks/config.rs"]
+mod config;
 #[path = "fuzz/checks/head.rs"]
 mod head;
 #[path = "fuzz/checks/text.rs"]
@@ -13,6 +15,8 @@ mod text;
 mod usage;
 #[path = "fuzz/checks/watch.rs"]
 mod watch;
+#[path = "fuzz/checks/weights.rs"]
+mod weights;
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/seeds").join(target);
@@ -67,6 +71,26 @@ fn no_seed_breaks_the_reading_of_texts_however_little_is_looked_at() {
             text::check(size, 0, literal);
             text::check(0, size, literal);
             text::check(size, size, literal);
+        }
+    }
+}
+
+#[test]
+fn no_seed_breaks_the_reading_of_configurations() {
+    for seed in seeds("config") {
+        config::check(&seed);
+        for at in (0..seed.len()).step_by(7) {
+            config::check(&seed[..at]);
+        }
+    }
+}
+
+#[test]
+fn no_seed_breaks_the_reading_of_router_models() {
+    for seed in seeds("weights") {
+        weights::check(&seed);
+        for at in 0..=seed.len() {
+            weights::check(&seed[..at]);
         }
     }
 }
