@@ -214,7 +214,7 @@ impl<'w> Walk<'w> {
                     tried.pop();
                 }
                 Next::OtherEndpoint => self.back_off(error.fault, tried.len()).await,
-                Next::NextCandidate => {
+                Next::OtherCandidate => {
                     self.last = Some(error.failure);
                     return Err(Passed::On);
                 }

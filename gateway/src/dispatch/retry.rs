@@ -40,7 +40,7 @@ pub(super) enum Next {
     /// Another endpoint of the same expert.
     OtherEndpoint,
     /// The next candidate.
-    NextCandidate,
+    OtherCandidate,
     /// Nothing: the client is told.
     Stop,
 }
@@ -63,11 +63,11 @@ pub(super) struct Left {
 
 /// Decides what comes after a failure.
 pub(super) fn next(fault: Fault, left: Left) -> Next {
-    let elsewhere = if left.endpoints { Next::OtherEndpoint } else { Next::NextCandidate };
+    let elsewhere = if left.endpoints { Next::OtherEndpoint } else { Next::OtherCandidate };
     match fault {
         Fault::Client if left.last_word => Next::Stop,
         Fault::AddedField if left.may_omit => Next::WithoutField,
-        Fault::Client | Fault::Operator | Fault::AddedField => Next::NextCandidate,
+        Fault::Client | Fault::Operator | Fault::AddedField => Next::OtherCandidate,
         Fault::Lost | Fault::Stale if left.after_sent == AfterSent::Never || left.repeated => Next::Stop,
         Fault::Stale => Next::FreshConnection,
         Fault::Unreached | Fault::Busy | Fault::Broken | Fault::Lost => elsewhere,
@@ -91,16 +91,16 @@ mod tests {
         let alone = Left { endpoints: false, may_omit: false, ..LEFT };
         let named = Left { last_word: true, ..LEFT };
         for (fault, left, expected) in [
-            (Fault::Client, LEFT, Next::NextCandidate),
+            (Fault::Client, LEFT, Next::OtherCandidate),
             (Fault::Client, named, Next::Stop),
-            (Fault::Operator, named, Next::NextCandidate),
+            (Fault::Operator, named, Next::OtherCandidate),
             (Fault::AddedField, named, Next::WithoutField),
-            (Fault::AddedField, alone, Next::NextCandidate),
+            (Fault::AddedField, alone, Next::OtherCandidate),
             (Fault::Unreached, LEFT, Next::OtherEndpoint),
             (Fault::Busy, LEFT, Next::OtherEndpoint),
-            (Fault::Broken, alone, Next::NextCandidate),
+            (Fault::Broken, alone, Next::OtherCandidate),
             (Fault::Lost, LEFT, Next::OtherEndpoint),
-            (Fault::Lost, alone, Next::NextCandidate),
+            (Fault::Lost, alone, Next::OtherCandidate),
             (Fault::Stale, LEFT, Next::FreshConnection),
         ] {
             assert_eq!(next(fault, left), expected, "{fault:?} {left:?}");

@@ -113,7 +113,7 @@ impl Words {
     fn note(&mut self, key: &str, text: String) {
         match key {
             "code" | "type" | "status" | "status_code" | "reason" | "error_code" | "error_type" => {
-                self.codes.push(text)
+                self.codes.push(text);
             }
             "param" | "loc" => self.fields.push(text),
             "request_id" | "id" | "trace" | "object" | "path" | "timestamp" => {}
