@@ -19,10 +19,11 @@ use crate::error::Failure;
 use crate::intake::{self, Understood};
 use crate::layer::{self, Entry, deadline};
 use crate::origin;
-use crate::plan::{Plan, usual_output};
+use crate::plan::Plan;
 use crate::record::{Outcome, Record};
 use crate::server::Plane;
 use crate::state::State;
+use crate::weigh::usual_output;
 
 /// Answers a request; every failure is a response.
 pub async fn route(state: Arc<State>, entry: Entry) -> layer::Answer {
@@ -109,7 +110,7 @@ async fn complete(
         let understand = move || intake::understand_large(&state, &record, caller, dialect, &headers, &bytes);
         places.reading.run(understand).await?
     };
-    let Understood { ask, plan: Plan { decision, refused, constraints, session } } = understood;
+    let Understood { ask, plan: Plan { decision, refused, constraints, session, .. } } = understood;
     observe(state, &decision);
     let decision = Arc::new(decision);
     {
