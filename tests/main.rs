@@ -30,6 +30,7 @@ mod reload;
 mod requests;
 mod router;
 mod routing;
+mod rules;
 mod streams;
 mod tools;
 mod traces;

@@ -142,7 +142,10 @@ pub fn look_wider(
     {
         return None;
     }
-    let mut subject = Box::new(Subject { unknown: None, ..first.clone() });
+    let mut subject = Box::new(first.clone());
+    if subject.unknown.is_some() {
+        return Some(subject);
+    }
     if ask.has_token_ids {
         subject.unknown = Some(Unknown::TokenIds);
         return Some(subject);

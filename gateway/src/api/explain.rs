@@ -18,7 +18,7 @@ use crate::record::{Attributed, Decision, Reason, Record, Rfc3339};
 use crate::snapshot::{Selector, Snapshot};
 use crate::text::{self, Routable};
 use crate::weigh::{Reading, Weighed, evidence, weigh};
-use crate::wide::Subject;
+use crate::wide::{Passage, Subject, Unknown};
 
 /// Words shown.
 const WORDS: usize = 12;
@@ -54,6 +54,31 @@ pub struct DryRun {
     pub runner_up: Option<RunnerUp>,
     /// What would have made it another.
     pub flips: Flips,
+    /// What rules on domains go by, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Ruled>,
+}
+
+/// What rules on domains go by beside the scores.
+#[derive(Debug, Serialize)]
+pub struct Ruled {
+    /// Why the domain is unknown, and every rule on one applies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<Unknown>,
+    /// The passage of the request that made one apply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passage: Option<Seen>,
+}
+
+/// A passage about a domain that a rule is about.
+#[derive(Debug, Serialize)]
+pub struct Seen {
+    /// The domain.
+    pub domain: String,
+    /// Its probability there.
+    pub probability: f32,
+    /// The passage.
+    pub text: String,
 }
 
 /// The next candidate.
@@ -145,8 +170,18 @@ pub fn dry_run(
             .map(|tokens| tokens.round() as u32),
         runner_up: runner_up(&decision, chosen),
         flips,
+        rules: plan.wider.map(|subject| ruled(snapshot, *subject)),
         decision,
     })
+}
+
+fn ruled(snapshot: &Snapshot, subject: Subject) -> Ruled {
+    let seen = |Passage { domain, probability, text }| Seen {
+        domain: snapshot.classifier.domains()[domain].clone(),
+        probability,
+        text,
+    };
+    Ruled { unknown: subject.unknown, passage: subject.passage.map(seen) }
 }
 
 /// The candidate behind the chosen one; where the fallback stands alone, the best of the others.
