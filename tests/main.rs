@@ -12,6 +12,7 @@ mod commands;
 mod connections;
 mod console;
 mod console_browser;
+mod conversations;
 mod dashboards;
 mod deploy;
 mod docs;

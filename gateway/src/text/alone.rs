@@ -39,74 +39,11 @@ pub(super) fn words(text: &str) -> usize {
     text.split_whitespace().count() + ideographs / 2
 }
 
-/// Words that stand for something said before.
-const POINTERS: &[&str] = &[
-    "it",
-    "its",
-    "that",
-    "this",
-    "these",
-    "those",
-    "they",
-    "them",
-    "their",
-    "he",
-    "she",
-    "him",
-    "her",
-    "his",
-    "one",
-    "ones",
-    "both",
-    "same",
-    "again",
-    "another",
-    "other",
-    "others",
-    "else",
-    "instead",
-    "too",
-    "also",
-    "there",
-    "then",
-    "above",
-    "previous",
-    "former",
-    "latter",
-    "first",
-    "second",
-    "third",
-    "last",
-    "next",
-    "more",
-    "less",
-    "shorter",
-    "longer",
-    "simpler",
-    "cheaper",
-    "safer",
-    "better",
-    "worse",
-    "faster",
-    "easier",
-    "clearer",
-    "bigger",
-    "smaller",
-    "different", // German, French and Spanish
-    "dies",
-    "diese",
-    "nochmal",
-    "noch",
-    "auch",
-    "kürzer",
-    "cela",
-    "ça",
-    "celui",
-    "celle",
-    "eso",
-    "esto",
-    "otro",
-];
+/// Words that stand for something said before; the last ones are German, French and Spanish.
+const POINTERS: &str = "it its this these those they them their he she him her his one ones both same again another \
+    other others else instead too also there then above previous former latter first second third \
+    last next more less shorter longer simpler cheaper safer better worse faster easier clearer \
+    bigger smaller different dies diese nochmal noch auch kürzer cela ça celui celle eso esto otro";
 /// Beginnings that go on with something.
 const JOINTS: &[&str] = &[
     "and ",
@@ -131,10 +68,29 @@ const JOINTS: &[&str] = &[
     "aber ",
 ];
 
+/// Words after which «that» stands for something said before; after others it begins a clause, as in «a query that
+/// counts».
+const BEFORE_THAT: &str = "about of with for to in on like than from after before at by explain do does did is was would \
+    will can if why and repeat summarize understand make change translate";
+
 fn points_back(text: &str) -> bool {
     let text = text.to_lowercase();
-    let mut words = text.split(|c: char| !c.is_alphanumeric());
-    JOINTS.iter().any(|joint| text.starts_with(joint)) || words.any(|word| POINTERS.contains(&word))
+    if JOINTS.iter().any(|joint| text.starts_with(joint)) {
+        return true;
+    }
+    let mut before = None;
+    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        let that = word == "that" && before.is_none_or(|before| is_one_of(BEFORE_THAT, before));
+        if that || is_one_of(POINTERS, word) {
+            return true;
+        }
+        before = Some(word);
+    }
+    before == Some("that")
+}
+
+fn is_one_of(list: &str, word: &str) -> bool {
+    list.split(' ').any(|listed| listed == word)
 }
 
 /// Whether a turn asks only to go on.
@@ -193,7 +149,12 @@ mod tests {
         ] {
             assert_eq!(Alone::of(text), Alone::Leans, "{text}");
         }
-        for text in ["now write me a poem about cats", "what is the derivative of x?", "tell me a joke"] {
+        for text in [
+            "a query that counts",
+            "now write me a poem about cats",
+            "what is the derivative of x?",
+            "tell me a joke",
+        ] {
             assert_eq!(Alone::of(text), Alone::Short, "{text}");
         }
     }

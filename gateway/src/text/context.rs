@@ -1,46 +1,42 @@
 //! What stands before the last human turn and tells what a conversation is about.
 
-use super::alone::words;
-use super::{TURNS_BACK, is_follow_up, words_of};
+use super::{Alone, TURNS_BACK, is_follow_up, words_of};
 use crate::ask::{Ask, Role, Turn};
 
 /// Bytes of an earlier human turn that are read.
 const OF_A_TURN: usize = 1024;
 /// Bytes of the last answer, and of the system prompt.
 const OF_AN_ANSWER: usize = 512;
-/// An earlier turn of fewer words says too little: one more is read.
-const TELLING: usize = 8;
 
 /// A text that stands before the last human turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// A human turn.
     Turn,
-    /// A human turn of few words.
-    Remark,
     /// The beginning of the last answer.
     Answer,
     /// The system prompt, where no human turn stands before.
     System,
 }
 
-/// The texts before the last human turn that say most of its subject: the turn before it, the nearest one that is not
-/// short where that is, and the beginning of the last answer; else the system prompt.
+/// The texts before the last human turn that say most of its subject: the nearest turn that does not point back itself
+/// and the beginning of the last answer; where no turn stands before, the system prompt.
 pub fn context(ask: &Ask<'_>) -> Vec<(Part, String)> {
     let human = ask.turns.iter().rev().filter(|turn| turn.role == Role::Human);
     let before = human.skip(1).take(TURNS_BACK).map(|turn| words_of(turn, OF_A_TURN, 0));
-    let mut before = before.filter(|text| !is_follow_up(text));
-    let Some(nearest) = before.next() else {
+    let mut nearest = None;
+    for text in before.filter(|text| !is_follow_up(text)) {
+        let leans = Alone::of(&text) == Alone::Leans;
+        nearest = Some(text);
+        if !leans {
+            break;
+        }
+    }
+    let Some(nearest) = nearest else {
         let system = ask.turns.iter().find(|turn| turn.role == Role::System);
         return part(Part::System, system).into_iter().collect();
     };
-    let mut parts = Vec::with_capacity(3);
-    if words(&nearest) < TELLING {
-        parts.push((Part::Remark, nearest));
-        parts.extend(before.find(|text| words(text) >= TELLING).map(|text| (Part::Turn, text)));
-    } else {
-        parts.push((Part::Turn, nearest));
-    }
+    let mut parts = vec![(Part::Turn, nearest)];
     let answer = ask.turns.iter().rev().find(|turn| turn.role == Role::Model && !turn.texts.is_empty());
     parts.extend(part(Part::Answer, answer));
     parts
@@ -73,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_remarks_the_nearest_telling_turn_is_read_too() {
+    fn behind_remarks_the_nearest_turn_that_does_not_point_back_is_read() {
         let turns = [
             ("user", "old"),
             ("user", LONG),
@@ -81,8 +77,16 @@ mod tests {
             ("user", "continue"),
             ("user", "ok"),
         ];
-        let parts = of(&turns);
-        assert_eq!(parts, [(Part::Remark, "make it shorter".to_owned()), (Part::Turn, LONG.to_owned())]);
+        assert_eq!(of(&turns), [(Part::Turn, LONG.to_owned())]);
+        let turns =
+            [("user", LONG), ("user", "tell me a joke"), ("user", "another one"), ("user", "and another")];
+        assert_eq!(of(&turns), [(Part::Turn, "tell me a joke".to_owned())]);
+        let turns = [("user", "explain it"), ("user", "make it shorter"), ("user", "and this?")];
+        assert_eq!(
+            of(&turns),
+            [(Part::Turn, "explain it".to_owned())],
+            "the first of them is near to something"
+        );
     }
 
     #[test]
