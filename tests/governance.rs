@@ -370,7 +370,7 @@ async fn a_tenant_hears_of_no_expert_and_no_policy_but_its_own() {
         as_tenant(&rig, "acme", "auto", &[("x-mixgate-expert", "plai")]).await,
         as_tenant(&rig, "acme", "auto", &[("x-mixgate-require", "indemnified,nothing")]).await,
         rig.chat_with(&key, &tools).await,
-        testkit::post_json(rig.addr(), "/v1/route", &key, &chat("auto", "hello")).await,
+        post_json(rig.addr(), "/v1/route", &key, &chat("auto", "hello")).await,
     ];
     for path in ["/v1/models", "/v1/models/plian"] {
         let mut client = testkit::Client::connect(rig.addr()).await;

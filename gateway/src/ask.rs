@@ -58,6 +58,10 @@ pub struct Ask<'a> {
     pub session: Option<Cow<'a, str>>,
     /// A hint that may be shared by conversations: `prompt_cache_key`.
     pub cache_key: Option<Cow<'a, str>>,
+    /// The body as it stands: rules on domains look at all of it.
+    pub body: &'a str,
+    /// A prompt, or a part of it, is a list of token ids: nothing to read.
+    pub has_token_ids: bool,
     /// Bytes of all that the model reads, escapes undone.
     text_bytes: u64,
     model_at: Range<usize>,
@@ -116,6 +120,8 @@ impl<'a> Ask<'a> {
             tokens_estimated: 0,
             session: None,
             cache_key: top.cache_key.and_then(json::text),
+            body: text,
+            has_token_ids: false,
             text_bytes: 0,
             model_at: place(body, model.get()),
             usage_edit: (0..0, ""),
@@ -198,6 +204,8 @@ impl<'a> Ask<'a> {
             max_output: self.max_output,
             needs: self.needs,
             tokens_estimated: self.tokens_estimated,
+            body: "",
+            has_token_ids: self.has_token_ids,
             text_bytes: self.text_bytes,
             model_at: self.model_at,
             usage_edit: self.usage_edit,

@@ -118,19 +118,19 @@ impl Verdict {
     }
 }
 
-/// Scores a text within `deadline`, with the chances of the models of `panel`; also how long it took.
+/// Scores a text within `deadline`, with the chances of the models of `panel`.
 pub fn classify(
     model: &dyn Classifier,
     text: &str,
     panel: &Heads,
     chances: &mut Vec<f32>,
     deadline: Duration,
-) -> (Verdict, Duration) {
+) -> Verdict {
     let start = Instant::now();
     let mut late = || start.elapsed() > deadline;
     let outcome = catch_unwind(AssertUnwindSafe(|| model.judge(text, panel, chances, &mut late)));
     let took = start.elapsed();
-    let verdict = match outcome {
+    match outcome {
         Ok(Some(scores)) if took <= deadline && is_sound(&scores) => Verdict::Scored(scores),
         Ok(Some(_)) if took <= deadline => Verdict::Failed,
         Ok(_) => Verdict::Deadline,
@@ -138,12 +138,11 @@ pub fn classify(
             tracing::error!(model = model.version(), "the router model panicked; the fallback answers");
             Verdict::Failed
         }
-    };
-    (verdict, took)
+    }
 }
 
 /// A distribution, not the output of a broken file.
-fn is_sound(scores: &Scores) -> bool {
+pub(crate) fn is_sound(scores: &Scores) -> bool {
     let sum: f32 = scores.domains().iter().sum();
     scores.domains().iter().all(|p| p.is_finite()) && (sum - 1.0).abs() < 0.01
 }

@@ -14,6 +14,7 @@ use crate::auth::Caller;
 use crate::config::written::{CapabilityName, Governance};
 use crate::expert::Expert;
 use crate::snapshot::Snapshot;
+use crate::wide::Subject;
 
 /// A set of abilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -111,13 +112,18 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// `domains`: probability per label; `None` where it is unknown, and then every rule on domains applies.
-    fn applies(&self, caller: Caller, domains: Option<&[f32]>) -> bool {
-        let tenant = self.tenant.is_none_or(|t| caller.0 == Some(t));
-        let likely = |probabilities: &[f32]| {
-            self.domains.iter().any(|d| probabilities.get(*d).is_some_and(|p| *p >= self.at))
-        };
-        tenant && (self.domains.is_empty() || domains.is_none_or(likely))
+    /// Where the domain is unknown, every rule on domains applies.
+    fn applies(&self, caller: Caller, subject: &Subject) -> bool {
+        self.concerns(caller) && (self.domains.is_empty() || subject.may_be(&self.domains, self.at))
+    }
+
+    /// Whether it is about domains and would apply if one of them were more likely.
+    pub fn is_open(&self, caller: Caller, subject: &Subject) -> bool {
+        self.concerns(caller) && !self.domains.is_empty() && !subject.may_be(&self.domains, self.at)
+    }
+
+    fn concerns(&self, caller: Caller) -> bool {
+        self.tenant.is_none_or(|tenant| caller.0 == Some(tenant))
     }
 }
 
@@ -182,16 +188,16 @@ pub struct Constraints {
 }
 
 impl Constraints {
-    /// Collects what rules, policy and headers ask, given what is known of the domain.
+    /// Collects what rules, policy and headers ask, given what is known of the domains.
     pub fn gather(
         snapshot: &Snapshot,
         caller: Caller,
-        domains: Option<&[f32]>,
+        subject: &Subject,
         policy: usize,
         header: &[Arc<str>],
     ) -> Self {
         let mut constraints = Self { require: header.to_vec(), ..Self::default() };
-        for rule in snapshot.rules.iter().filter(|rule| rule.applies(caller, domains)) {
+        for rule in snapshot.rules.iter().filter(|rule| rule.applies(caller, subject)) {
             constraints.require.extend_from_slice(&rule.require);
             constraints.forbid.extend_from_slice(&rule.forbid);
         }
@@ -231,26 +237,35 @@ impl Constraints {
 
 #[cfg(test)]
 mod tests {
+    use router_model::Scores;
+
     use super::*;
+    use crate::classify::Verdict;
 
     fn rule(domains: Vec<usize>) -> Rule {
         Rule { domains, at: 0.2, tenant: None, require: vec!["indemnified".into()], forbid: Vec::new() }
     }
 
+    fn about(domains: &[f32]) -> Subject {
+        Subject::of(Some(&Verdict::Scored(Scores::new(domains, 0.0))))
+    }
+
     #[test]
     fn a_rule_on_a_domain_applies_from_its_probability_on_and_where_nothing_is_known() {
         let rule = rule(vec![1]);
-        assert!(rule.applies(Caller(None), Some(&[0.8, 0.2])));
-        assert!(!rule.applies(Caller(None), Some(&[0.81, 0.19])));
-        assert!(rule.applies(Caller(None), None));
+        assert!(rule.applies(Caller(None), &about(&[0.8, 0.2])));
+        assert!(!rule.applies(Caller(None), &about(&[0.81, 0.19])));
+        for nothing in [None, Some(&Verdict::Deadline), Some(&Verdict::Failed)] {
+            assert!(rule.applies(Caller(None), &Subject::of(nothing)), "{nothing:?}");
+        }
     }
 
     #[test]
     fn a_rule_on_a_tenant_leaves_others_alone() {
         let rule = Rule { tenant: Some(1), ..rule(Vec::new()) };
-        assert!(rule.applies(Caller(Some(1)), Some(&[1.0])));
-        assert!(!rule.applies(Caller(Some(0)), Some(&[1.0])));
-        assert!(!rule.applies(Caller(None), None));
+        assert!(rule.applies(Caller(Some(1)), &about(&[1.0])));
+        assert!(!rule.applies(Caller(Some(0)), &about(&[1.0])));
+        assert!(!rule.applies(Caller(None), &Subject::of(None)));
     }
 
     #[test]

@@ -2,29 +2,25 @@
 //! of the world is in its arguments.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use http::HeaderMap;
-use router_model::Scores;
+use std::time::Instant;
 
 use crate::api::Dialect;
 use crate::ask::Ask;
 use crate::auth::Caller;
-use crate::classify::{Verdict, classify};
+use crate::classify::Verdict;
 use crate::config::fault_suggestion as suggestion;
 use crate::constraint::{Capabilities, Constraints, WhyNot};
 use crate::error::Failure;
-use crate::expert::Expert;
-use crate::policy::{Candidate, Choice, Evidence, Gate, Policy, Tolerance};
+use crate::policy::{Candidate, Choice, Gate, Policy, Tolerance};
 use crate::price::MicroUsd;
 use crate::record::{Decision, Features, Reason, Stand};
 use crate::session::{Hold, SessionId, Sessions};
 use crate::snapshot::{Selector, Snapshot};
 use crate::text::{self, Routable};
-use crate::usage::Usage;
+use crate::weigh::{Reading, Weighed, candidates_if_sure, evidence, weigh};
+use crate::wide::{Subject, Thoroughness, look_wider};
+use http::HeaderMap;
 
-/// Length of an answer where the router model does not know it, tokens.
-const EXPECTED_OUTPUT: f32 = 256.0;
 /// Characters of a client's name for something that are shown to it.
 const MAX_SHOWN: usize = 100;
 /// The header that only tightens.
@@ -61,6 +57,8 @@ pub struct Plan {
     pub constraints: Constraints,
     /// The conversation, to remember who answered.
     pub session: Option<SessionId>,
+    /// What rules on domains saw beyond the routable text, where there are any.
+    pub wider: Option<Box<Subject>>,
 }
 
 impl<'h> Wish<'h> {
@@ -197,11 +195,15 @@ pub fn plan(
     dialect: Dialect,
 ) -> Result<Plan, Failure> {
     let begun = Instant::now();
+    let until = begun + snapshot.deadline;
     let routed_text = if dialect == Dialect::Embeddings { Routable::default() } else { text::routable(ask) };
-    let left = snapshot.deadline.saturating_sub(begun.elapsed());
-    let Weighed { verdict, took, constraints, candidates } =
-        weigh(snapshot, caller, wish, ask, dialect, &routed_text.text, left);
-    let scores = verdict.as_ref().and_then(Verdict::scores);
+    let reading = Reading::of(snapshot, ask, dialect, &routed_text, until);
+    let thoroughness = if sessions.is_some() { Thoroughness::Enough } else { Thoroughness::All };
+    let first = Subject::of(reading.verdict.as_ref());
+    let wider = look_wider(snapshot, caller, ask, &first, thoroughness, until);
+    let took = begun.elapsed();
+    let Weighed { constraints, candidates } = weigh(snapshot, caller, wish, ask, &reading, wider.as_deref());
+    let scores = reading.scores();
     let mut session = None;
     let choice = match wish.selector {
         Selector::Expert(index) => named(snapshot, index, wish.forced, dialect, &candidates),
@@ -213,11 +215,17 @@ pub fn plan(
             let choice = wish.with_policy(snapshot, policy, |policy| {
                 policy.choose(&candidates, scores.map(evidence), snapshot.fallback)
             });
-            let choice = told_apart(choice, verdict.as_ref());
+            let choice = told_apart(choice, reading.verdict.as_ref());
             let known = sessions
                 .map(|s| (s, s.identify(snapshot.tenant_name(caller), wish.session, ask, &routed_text)));
             session = known.map(|(_, (id, _))| id);
             let last = known.and_then(|(s, (id, hold))| Some((seat(snapshot, s, id, hold)?, hold)));
+            let firmer = |(index, hold): (usize, Hold)| {
+                let enough = || is_enough_if_sure(snapshot, wish, ask, &reading, &constraints, index);
+                let leans = hold == Hold::GoodEnough && reading.leans && !choice.order.contains(&index);
+                (index, if leans && enough() { Hold::Always } else { hold })
+            };
+            let last = last.map(firmer);
             let choice = stay(choice, last, &candidates, snapshot.fallback);
             Ok(with_stand_ins(snapshot, &candidates, choice, snapshot.degrades(policy)))
         }
@@ -236,7 +244,7 @@ pub fn plan(
     let decision = Decision {
         names: Arc::clone(&snapshot.names),
         policy: wish.policy,
-        scores: scores.copied(),
+        scores: reading.scores().copied(),
         reason: choice.reason,
         candidates: stands,
         features,
@@ -245,102 +253,7 @@ pub fn plan(
         route_micros: took.as_micros() as u64,
         order: choice.order,
     };
-    Ok(Plan { decision, refused, constraints, session })
-}
-
-/// What a policy looks at.
-pub struct Weighed<'s> {
-    /// What the router model said; `None` where it was not asked.
-    pub verdict: Option<Verdict>,
-    /// How long it took.
-    pub took: Duration,
-    /// What every candidate must fulfil.
-    pub constraints: Constraints,
-    /// The experts, by index.
-    pub candidates: Vec<Candidate<'s>>,
-}
-
-/// Scores a text within `deadline` and holds every expert against it.
-pub fn weigh<'s>(
-    snapshot: &'s Snapshot,
-    caller: Caller,
-    wish: &Wish<'_>,
-    ask: &Ask<'_>,
-    dialect: Dialect,
-    text: &str,
-    deadline: Duration,
-) -> Weighed<'s> {
-    let mut chances = Vec::new();
-    let (verdict, took) = judge(snapshot, dialect, text, &mut chances, deadline);
-    let domains = verdict.as_ref().and_then(Verdict::scores).map(Scores::domains);
-    let mut constraints = Constraints::gather(snapshot, caller, domains, wish.policy, &wish.require);
-    constraints.needs = ask.needs;
-    constraints.tokens = ask.tokens_estimated.saturating_add(ask.max_output.unwrap_or(0));
-    constraints.max_output = ask.max_output;
-    if let Selector::Expert(index) = wish.selector {
-        constraints.named = Some(index);
-    }
-    let output = usual_output(verdict.as_ref().and_then(Verdict::scores));
-    let candidates = candidates(snapshot, ask, domains, &chances, output, &constraints);
-    Weighed { verdict, took, constraints, candidates }
-}
-
-/// Tokens of an answer of a model of usual verbosity.
-pub fn usual_output(scores: Option<&Scores>) -> f32 {
-    scores.and_then(Scores::output_tokens).unwrap_or(EXPECTED_OUTPUT)
-}
-
-/// The scores as a policy reads them.
-pub fn evidence(scores: &Scores) -> Evidence<'_> {
-    let (top, confidence) = scores.top();
-    Evidence { domains: scores.domains(), top, confidence, ood: scores.ood() }
-}
-
-/// Asks the router model; embeddings have no domain.
-fn judge(
-    snapshot: &Snapshot,
-    dialect: Dialect,
-    text: &str,
-    chances: &mut Vec<f32>,
-    deadline: Duration,
-) -> (Option<Verdict>, Duration) {
-    if dialect == Dialect::Embeddings {
-        return (None, Duration::ZERO);
-    }
-    let model = &*snapshot.classifier;
-    let (verdict, took) = classify(model, text, &snapshot.panel, chances, deadline);
-    (Some(verdict), took)
-}
-
-fn candidates<'s>(
-    snapshot: &'s Snapshot,
-    ask: &Ask<'_>,
-    domains: Option<&[f32]>,
-    chances: &[f32],
-    usual_output: f32,
-    constraints: &Constraints,
-) -> Vec<Candidate<'s>> {
-    snapshot
-        .experts
-        .iter()
-        .map(|expert| {
-            let output = expected_output(expert, ask, usual_output);
-            let usage = Usage { input: ask.tokens_estimated, output, ..Usage::default() };
-            Candidate {
-                expert,
-                quality: domains.map_or(0.0, |d| expert.expected_quality(d, chances)),
-                chance: expert.head.and_then(|head| chances.get(head)).copied(),
-                cost: expert.price.map(|p| p.cost(&usage)),
-                why_not: constraints.check(expert).err(),
-            }
-        })
-        .collect()
-}
-
-/// Tokens of all answers of an expert to a request, where a model of usual verbosity is likely to take `usual` for one.
-pub fn expected_output(expert: &Expert, ask: &Ask<'_>, usual: f32) -> u64 {
-    let output = (usual * expert.verbosity).round() as u64;
-    ask.max_output.map_or(output, |most| most.min(output)) * u64::from(ask.choices)
+    Ok(Plan { decision, refused, constraints, session, wider })
 }
 
 /// A named expert, and behind it the fallbacks; an embedding has no stand-in.
@@ -417,6 +330,25 @@ fn seat(snapshot: &Snapshot, sessions: &Sessions, id: SessionId, hold: Hold) -> 
     }
     let name = sessions.last_expert(id, Instant::now(), snapshot.config.sessions.idle.0)?;
     snapshot.experts.iter().position(|e| *e.name == *name)
+}
+
+/// Whether an expert would be good enough for a turn that points back, were it sure what it points to. How the few words
+/// of «and in the second year?» spread over the domains says nothing against the expert that has the conversation, as
+/// long as what stands before it still decides for a domain that it knows.
+fn is_enough_if_sure(
+    snapshot: &Snapshot,
+    wish: &Wish<'_>,
+    ask: &Ask<'_>,
+    reading: &Reading,
+    constraints: &Constraints,
+    expert: usize,
+) -> bool {
+    let Some((candidates, sure)) = candidates_if_sure(snapshot, ask, reading, constraints) else {
+        return false;
+    };
+    wish.with_policy(snapshot, wish.policy, |policy| {
+        policy.choose(&candidates, Some(evidence(&sure)), snapshot.fallback).order.contains(&expert)
+    })
 }
 
 /// Keeps a conversation with its expert: always in a tool loop or a «continue», else while it is good enough.

@@ -19,10 +19,11 @@ use crate::error::Failure;
 use crate::intake::{self, Understood};
 use crate::layer::{self, Entry, deadline};
 use crate::origin;
-use crate::plan::{Plan, usual_output};
+use crate::plan::Plan;
 use crate::record::{Outcome, Record};
 use crate::server::Plane;
 use crate::state::State;
+use crate::weigh::usual_output;
 
 /// Answers a request; every failure is a response.
 pub async fn route(state: Arc<State>, entry: Entry) -> layer::Answer {
@@ -110,7 +111,7 @@ async fn complete(
         // boxed, because it is rare
         Box::pin(places.reading.run(understand)).await?
     };
-    let Understood { ask, plan: Plan { decision, refused, constraints, session } } = understood;
+    let Understood { ask, plan: Plan { decision, refused, constraints, session, .. } } = understood;
     observe(state, &decision);
     let decision = Arc::new(decision);
     {

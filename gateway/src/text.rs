@@ -1,12 +1,20 @@
 //! The routable text: what of a request says which expert suits it.
 //!
-//! The last human turn decides. The turn before it and the system prompt are added only where it says little by
-//! itself («continue», «and in Texas?»), because they would drown a short question. What a harness wraps around
+//! The last human turn decides. The turn before it is added only where it asks to go on («continue»), and the system
+//! prompt only where nothing else is there, because they would drown a short question; where it says little by itself
+//! («and in Texas?») the turns before it are read for themselves (`context`, `conversation`). What a harness wraps around
 //! the words of a person (`<system-reminder>` and its like) and what tools answered is left out. Work is bounded in
 //! what is looked at, not in what is kept: of a text 8 KiB of its head and 4 KiB of its tail, of a turn 48 KiB and 512
 //! parts, of a conversation the last 32 human turns.
 
+mod alone;
+mod context;
+
 use std::borrow::Cow;
+
+pub use alone::Alone;
+use alone::is_follow_up;
+pub use context::{Part, context};
 
 use crate::ask::{Ask, Literal, Role, Turn, unescape};
 
@@ -36,6 +44,8 @@ pub struct Routable {
     pub follow_up: bool,
     /// The request answers a tool call of the model.
     pub open_tool_loop: bool,
+    /// How far the last human turn tells its subject by itself.
+    pub alone: Alone,
 }
 
 /// Collects the routable text of a request.
@@ -44,19 +54,25 @@ pub fn routable(ask: &Ask<'_>) -> Routable {
     let last = human.last().map(|t| words_of(t, HEAD, TAIL)).unwrap_or_default();
     let goes_on = is_follow_up(&last);
     let follow_up = human.len() > 1 && goes_on;
+    let alone = match human.len() {
+        0 | 1 => Alone::Stands,
+        _ if follow_up => Alone::Leans,
+        _ => Alone::of(&last),
+    };
     let mut text = last;
-    if text.len() < SHORT || follow_up {
+    if follow_up {
         let says_something = |turn: &&&Turn<'_>| !is_follow_up(&words_of(turn, 64, 0));
         let before = human.iter().rev().skip(1).take(TURNS_BACK).find(says_something);
         before.into_iter().for_each(|turn| append(&mut text, &words_of(turn, 1024, 0)));
     }
     if text.len() < SHORT
+        && alone == Alone::Stands
         && let Some(system) = ask.turns.iter().find(|t| t.role == Role::System)
     {
         append(&mut text, &words_of(system, 512, 0));
     }
     let open_tool_loop = is_tool_loop(&ask.turns);
-    Routable { text, turns: human.len() as u32, goes_on, follow_up, open_tool_loop }
+    Routable { text, turns: human.len() as u32, goes_on, follow_up, open_tool_loop, alone }
 }
 
 /// System prompt and first human turn: what stays the same through a conversation.
@@ -154,46 +170,6 @@ fn without_harness(text: &str) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
-fn is_follow_up(text: &str) -> bool {
-    const PHRASES: [&str; 26] = [
-        "continue",
-        "go on",
-        "go ahead",
-        "more",
-        "yes",
-        "yes please",
-        "no",
-        "ok",
-        "okay",
-        "please",
-        "thanks",
-        "thank you",
-        "proceed",
-        "next",
-        "again",
-        "why",
-        "and",
-        "sure",
-        "do it",
-        "try again",
-        "keep going",
-        "weiter",
-        "ja",
-        "continuez",
-        "continúa",
-        "继续",
-    ];
-    let trimmed = text.trim().trim_end_matches(['.', '!', '?', '…', '。']).to_lowercase();
-    if trimmed.is_empty() || PHRASES.contains(&trimmed.as_str()) {
-        return true;
-    }
-    let mut words = trimmed.split_whitespace();
-    let first = words.next().unwrap_or_default();
-    trimmed.len() <= 40
-        && words.count() <= 4
-        && ["continue", "go", "please", "yes", "ok", "keep", "now"].contains(&first.trim_end_matches(','))
-}
-
 /// The last turn carries results of tools, or the model's call still waits for them.
 fn is_tool_loop(turns: &[Turn<'_>]) -> bool {
     turns.iter().rev().find(|t| t.role != Role::System).is_some_and(|t| t.role == Role::Tool || t.calls_tools)
@@ -221,7 +197,7 @@ const ESCAPE: usize = 6;
 const COUNTED: usize = 64;
 
 /// A character boundary at or before `at` that is inside no escape and between no two halves of a pair.
-fn cut_before(raw: &str, at: usize) -> usize {
+pub(crate) fn cut_before(raw: &str, at: usize) -> usize {
     let at = raw.floor_char_boundary(at);
     let bytes = raw.as_bytes();
     let at = match last_backslash(bytes, at) {

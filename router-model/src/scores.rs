@@ -26,6 +26,16 @@ impl Scores {
         Scores { domains: held, count: domains.len(), ood, none: 0.0, difficulty: 0.0, output_tokens: 0.0 }
     }
 
+    /// The same of other domains and another strangeness, as where several texts are judged together.
+    ///
+    /// # Panics
+    ///
+    /// When there are more than [`MAX_DOMAINS`] domains.
+    pub fn with_domains(self, domains: &[f32], ood: f32) -> Scores {
+        let Scores { domains, count, ood, .. } = Scores::new(domains, ood);
+        Scores { domains, count, ood, ..self }
+    }
+
     /// The same with a chance of «none of the domains».
     pub(crate) fn with_none(self, none: f32) -> Scores {
         Scores { none, ..self }

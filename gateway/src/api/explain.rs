@@ -1,6 +1,7 @@
 //! `POST /v1/route`: the decision for a chat request, with the words that decided, and nothing sent.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::HeaderMap;
 use router_model::{Attribution, Scores};
@@ -10,13 +11,14 @@ use serde_json::value::RawValue;
 use crate::api::Dialect;
 use crate::ask::Ask;
 use crate::auth::Caller;
-use crate::classify::Verdict;
 use crate::error::Failure;
-use crate::plan::{Wish, evidence, plan, weigh};
+use crate::plan::{Wish, plan};
 use crate::policy::{Candidate, Evidence, Policy, Steady};
 use crate::record::{Attributed, Decision, Reason, Record, Rfc3339};
 use crate::snapshot::{Selector, Snapshot};
-use crate::text;
+use crate::text::{self, Routable};
+use crate::weigh::{Reading, Weighed, evidence, weigh};
+use crate::wide::{Passage, Subject, Unknown};
 
 /// Words shown.
 const WORDS: usize = 12;
@@ -52,6 +54,31 @@ pub struct DryRun {
     pub runner_up: Option<RunnerUp>,
     /// What would have made it another.
     pub flips: Flips,
+    /// What rules on domains go by, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Ruled>,
+}
+
+/// What rules on domains go by beside the scores.
+#[derive(Debug, Serialize)]
+pub struct Ruled {
+    /// Why the domain is unknown, and every rule on one applies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<Unknown>,
+    /// The passage of the request that made one apply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passage: Option<Seen>,
+}
+
+/// A passage about a domain that a rule is about.
+#[derive(Debug, Serialize)]
+pub struct Seen {
+    /// The domain.
+    pub domain: String,
+    /// Its probability there.
+    pub probability: f32,
+    /// The passage.
+    pub text: String,
 }
 
 /// The next candidate.
@@ -113,13 +140,15 @@ pub fn dry_run(
         return Err(failure);
     }
     let mut decision = plan.decision;
-    let text = text::routable(&ask).text;
-    let words = attribution(snapshot, &decision, &text);
+    let routable = text::routable(&ask);
+    let text = &routable.text;
+    let words = attribution(snapshot, &decision, text);
     let chosen = decision.order.first().copied().unwrap_or(snapshot.fallback);
     let flips = match wish.selector {
         Selector::Policy(policy) => {
-            let choice = Deciding { snapshot, caller, wish: &wish, ask: &ask, policy };
-            choice.flips(&text, chosen, &words)
+            let wider = plan.wider.as_deref();
+            Deciding { snapshot, caller, wish: &wish, ask: &ask, policy, wider }
+                .flips(&routable, chosen, &words)
         }
         Selector::Expert(_) => Flips::default(),
     };
@@ -141,8 +170,18 @@ pub fn dry_run(
             .map(|tokens| tokens.round() as u32),
         runner_up: runner_up(&decision, chosen),
         flips,
+        rules: plan.wider.map(|subject| ruled(snapshot, *subject)),
         decision,
     })
+}
+
+fn ruled(snapshot: &Snapshot, subject: Subject) -> Ruled {
+    let seen = |Passage { domain, probability, text }| Seen {
+        domain: snapshot.classifier.domains()[domain].clone(),
+        probability,
+        text,
+    };
+    Ruled { unknown: subject.unknown, passage: subject.passage.map(seen) }
 }
 
 /// The candidate behind the chosen one; where the fallback stands alone, the best of the others.
@@ -162,12 +201,15 @@ struct Deciding<'a> {
     wish: &'a Wish<'a>,
     ask: &'a Ask<'a>,
     policy: usize,
+    wider: Option<&'a Subject>,
 }
 
 impl Deciding<'_> {
-    fn flips(&self, text: &str, chosen: usize, words: &[Attribution]) -> Flips {
+    fn flips(&self, routable: &Routable, chosen: usize, words: &[Attribution]) -> Flips {
+        let text = &routable.text;
         let without = |word: &Attribution| {
             let rest = [text.get(..word.text.start)?, text.get(word.text.end..)?].concat();
+            let rest = Routable { text: rest, ..routable.clone() };
             let other = self.weighed(&rest, |policy, candidates, evidence| {
                 policy.choose(candidates, evidence, self.snapshot.fallback).order.first().copied()
             })?;
@@ -179,19 +221,20 @@ impl Deciding<'_> {
         let steady = |policy: &dyn Policy, candidates: &[Candidate<'_>], evidence: Option<Evidence<'_>>| {
             policy.steady(candidates, evidence, self.snapshot.fallback)
         };
-        Flips { dial: self.weighed(text, steady), words: words.iter().filter_map(without).collect() }
+        Flips { dial: self.weighed(routable, steady), words: words.iter().filter_map(without).collect() }
     }
 
     fn weighed<T>(
         &self,
-        text: &str,
+        routable: &Routable,
         ask: impl Fn(&dyn Policy, &[Candidate<'_>], Option<Evidence<'_>>) -> Option<T>,
     ) -> Option<T> {
-        let deadline = self.snapshot.deadline;
-        let weighed = weigh(self.snapshot, self.caller, self.wish, self.ask, Dialect::Chat, text, deadline);
-        let scores = weighed.verdict.as_ref().and_then(Verdict::scores);
+        let until = Instant::now() + self.snapshot.deadline;
+        let reading = Reading::of(self.snapshot, self.ask, Dialect::Chat, routable, until);
+        let Weighed { candidates, .. } =
+            weigh(self.snapshot, self.caller, self.wish, self.ask, &reading, self.wider);
         self.wish.with_policy(self.snapshot, self.policy, |policy| {
-            ask(policy, &weighed.candidates, scores.map(evidence))
+            ask(policy, &candidates, reading.scores().map(evidence))
         })
     }
 }

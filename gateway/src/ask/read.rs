@@ -68,6 +68,7 @@ impl<'a> Ask<'a> {
         }
         // ids of one text: not worth a look at each
         if memchr::memchr3(b'"', b'[', b'{', &list.as_bytes()[1..]).is_none() {
+            self.has_token_ids = true;
             self.tokens_estimated += json::numbers_in(list);
             return Ok(1);
         }
@@ -83,8 +84,11 @@ impl<'a> Ask<'a> {
                     self.text_bytes += plain_len(text) as u64;
                     show(text);
                 }
-                None if item.get().starts_with('[') => self.tokens_estimated += json::numbers_in(item.get()),
-                None => self.tokens_estimated += 1,
+                None => {
+                    self.has_token_ids = true;
+                    let is_list = item.get().starts_with('[');
+                    self.tokens_estimated += if is_list { json::numbers_in(item.get()) } else { 1 };
+                }
             }
             Ok(())
         }));

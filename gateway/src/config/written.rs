@@ -451,7 +451,9 @@ pub struct Rule {
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct When {
-    /// Any of these domains has at least probability `at`; also where the domain is unknown (deadline, error).
+    /// Any of these domains has at least probability `at`, in the text that routing decides by or in a passage of the
+    /// request; also where the domain is unknown: deadline, error, out of distribution, low confidence, more text than
+    /// is read.
     pub domain: Vec<String>,
     /// Default 0.2.
     #[schemars(range(min = 0.0, max = 1.0))]

@@ -17,7 +17,6 @@ use crate::body::Body;
 use crate::expert::circuit::ProbePermit;
 use crate::expert::endpoint::Endpoint;
 use crate::expert::{Expert, Lease, Timeouts};
-use crate::plan::expected_output;
 use crate::probe::{Expected, Probed, probe};
 use crate::record::{self, AttemptOutcome, Outcome, Reason, Record};
 use crate::relay::{Attempted, Clocks, Held, Parts, Relay, Watched};
@@ -27,6 +26,7 @@ use crate::tail::Tail;
 use crate::upstream::{Reuse, Terms};
 use crate::usage::Usage;
 use crate::watch::{Edits, Watch, model_in_json};
+use crate::weigh::expected_output;
 
 /// How a call differs from the usual one.
 #[derive(Debug, Clone, Copy, Default)]
