@@ -52,6 +52,11 @@ impl Cell {
     }
 }
 
+/// A chance as the graded answers have it: a threshold that was found among these decides the same of both.
+pub fn as_graded(chance: f32) -> f32 {
+    (chance.clamp(0.0, 1.0) * CHANCES).round() / CHANCES
+}
+
 impl AnswerSet {
     /// Whether it is from a user's own calibration.
     pub fn is_own(&self) -> bool {
