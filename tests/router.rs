@@ -125,6 +125,13 @@ fn a_promise_that_cannot_be_kept_is_refused_before_anything_is_served() {
         assert!(said.contains("the policy `balanced`: at most 0.1 % cannot be promised from 2"), "{said}");
         assert!(said.contains("more graded prompts"), "{said}");
     }
+
+    // without a fallback the heads learn from all, and from what they learned from nothing can be promised
+    let all = ["calibrate", "--outcomes", "graded.jsonl", "--expert", "small-7b", "--expert", "large"];
+    out(&mixgate(folder.path(), &[&all[..], &["--out", "mine.safetensors"]].concat()));
+    promising(folder.path(), "mine.safetensors", "0.2");
+    let (code, said) = err(&mixgate(folder.path(), &["check"]));
+    assert!(code == Some(1) && said.contains("learned from all its graded answers of calibration"), "{said}");
 }
 
 /// An expert of small prices and abilities is shut out by what a request asks for: under a promise nobody but the
