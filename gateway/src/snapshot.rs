@@ -266,7 +266,7 @@ pub(crate) fn build(
     for (expert, written) in experts.iter_mut().zip(&config.experts) {
         expert.head = panel.names().iter().position(|name| Some(name) == written.catalogue.as_ref());
     }
-    let policies = policy::build(&config.policies, &experts, fallback, &*classifier)?;
+    let policies = policy::build(&config.policies, &experts, fallback, &config.tenants, &*classifier)?;
     let tenants = config.tenants.iter().map(|t| build_tenant(t, &experts, &policies)).collect();
     let rules: Vec<Rule> =
         config.rules.iter().map(|r| build_rule(r, &config.tenants, classifier.domains())).collect();
@@ -539,7 +539,7 @@ experts:
             })
             .collect();
         let model = RouterModel::builtin().unwrap();
-        let policies = policy::build(&checked.config.policies, &experts, 0, &model).unwrap();
+        let policies = policy::build(&checked.config.policies, &experts, 0, &[], &model).unwrap();
         let all = selectors(&checked.config, &experts, &policies);
         assert_eq!(all["shared"], Selector::Expert(2));
         assert_eq!(all["fast"], Selector::Expert(0));

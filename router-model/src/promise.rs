@@ -1,20 +1,33 @@
-//! «Of the requests that need the large model, at most the share a goes to another»: the threshold that keeps
-//! it, by an exact bound.
+//! «Of the requests that need the large model, at most the share a goes to another»: the thresholds that keep
+//! it, by exact bounds, over all domains and in each large one at once.
 //!
 //! On graded prompts, a prompt needs the large model when the large model answered it well and the expert that
 //! would take it did not. The wish is how much the router wants the large model; prompts under the threshold go
-//! to the expert. Thresholds are tried from the strictest on, a fixed sequence, and the last one before the
-//! first that fails is promised, so all of them hold together with confidence 1 − δ (fixed-sequence testing;
-//! Angelopoulos et al., «Learn then Test», 2021, arXiv:2110.01052).
+//! to the expert.
 //!
-//! What is tested is the promise as a user would count it: that of the next as many requests in need as were
-//! graded, at most the share a goes elsewhere. Were it broken, graded and coming requests together would hold
-//! so many that went elsewhere, and that so few of them were among the graded ones has a hypergeometric chance
-//! (Thatcher, 1964); it must be at most δ. The Clopper–Pearson bound of the long-run share, which is told beside
-//! it, is always lower. A threshold tuned to the observed share instead breaks its promise about every second
-//! time. Exchangeability of the graded prompts with those to come is assumed, and nothing else.
+//! A statement is the promise as a user would count it: of the next as many requests in need as were graded, at most
+//! the share a goes elsewhere. The threshold is the wish of one of the graded prompts in need, the (c + 1)-th from
+//! below. Were the statement broken, then of the graded and the coming ones together the first c + ⌊a·n⌋ + 1 by their
+//! wish would hold c graded ones at most, and which of them are graded is chance: hypergeometric (Wilks, 1941;
+//! Thatcher, 1964). So c is the largest number for which that chance is at most what the statement is granted. The
+//! Clopper–Pearson bound of the long-run share, which is told beside it, is always lower. A threshold tuned to the
+//! observed share instead breaks its promise about every second time.
+//!
+//! All statements of a promise hold together with confidence 1 − δ, by the union bound: the chances that each is
+//! broken add up to δ at most. The one over all domains has half of δ, for it alone decides where a domain is small;
+//! the domains share the rest evenly, from the smallest on, and what whole prompts leave unused goes to the next. How
+//! many share is read off how many of their prompts are in need, never off which.
+//!
+//! Assumed is that the graded prompts and those to come are exchangeable, and that the chances of both were said by
+//! the same heads: of rows that these heads learned from nothing can be promised ([`crate::answers`]).
+
+mod bound;
 
 use serde::{Deserialize, Serialize};
+
+use bound::{Allowance, allowance, wanted};
+
+pub use bound::upper_bound;
 
 /// One graded prompt as a promise sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,7 +45,7 @@ pub struct Sample {
 pub struct Promise {
     /// The share promised at most.
     pub at_most: f64,
-    /// The chance that the promise is broken although all was done right.
+    /// The chance that it is broken although all was done right.
     pub delta: f64,
     /// Prompts whose wish is below go to an expert.
     pub threshold: f32,
@@ -65,8 +78,12 @@ pub fn taker(experts: impl Iterator<Item = (usize, f32)> + Clone) -> Option<usiz
 /// Graded prompts that a domain needs for a promise to hold in it.
 const DOMAIN_ROWS: usize = 50;
 
-/// So many times the prompts in need that a promise takes at least make a domain large enough for one of its own.
-const OWN_TIMES: usize = 2;
+/// A domain with this many times the prompts in need that a statement takes at least is large enough for one of its
+/// own: with fewer it would keep nearly all of its prompts from the experts.
+const OWN_TIMES: f64 = 1.5;
+
+/// The part of δ that the statement over all domains is granted.
+const OF_WHOLE: f64 = 0.5;
 
 /// Graded prompts from which promises can be made for one panel of experts.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -79,9 +96,11 @@ pub struct Calibration {
     pub samples: Vec<Sample>,
 }
 
-/// A promise over all domains together, and in each domain that has graded prompts enough for one of its own.
+/// Statements that hold at once: over all domains together, and in each that has graded prompts enough.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Promised {
+    /// The chance that one of them or several are broken although all was done right.
+    pub delta: f64,
     /// Over all.
     pub whole: Promise,
     /// By domain.
@@ -123,35 +142,51 @@ impl Calibration {
         self.domains.iter().flatten().map(String::as_str)
     }
 
-    /// Promises «at most `at_most`», each with confidence `1 − delta`: over all domains together, which holds while
-    /// they come as often as among the graded prompts, and in each that has prompts in need enough, which holds
-    /// however often it comes.
+    /// Promises «at most `at_most`» with confidence `1 − delta` in all its statements at once: over all domains
+    /// together, which holds while they come as often as among the graded prompts, and in each that has prompts in
+    /// need enough, which holds however often it comes.
     ///
     /// # Errors
     ///
-    /// Those of [`solve`] over all.
+    /// When the samples cannot carry the statement over all.
     pub fn solve(&self, at_most: f64, delta: f64) -> Result<Promised, TooFew> {
-        let whole = solve(&self.samples, at_most, delta)?;
-        let enough = OWN_TIMES * wanted(at_most, delta);
+        let (whole, spent) = solve(&self.samples, at_most, delta * OF_WHOLE);
+        let whole = whole?;
         let mut thresholds: Vec<Option<f32>> =
             self.domains.iter().map(|name| name.is_some().then_some(whole.threshold)).collect();
+        let mut left = delta - spent;
+        let large = self.large_domains(at_most, delta * (1.0 - OF_WHOLE));
         let mut own = Vec::new();
-        for (domain, name) in self.domains.iter().enumerate() {
-            let Some(name) = name else { continue };
+        for (place, &domain) in large.iter().enumerate() {
             let samples: Vec<Sample> =
                 self.samples.iter().filter(|sample| sample.domain == domain).copied().collect();
-            // looks at how many are in need, never at which: what is promised stays exact
-            if samples.iter().filter(|sample| sample.needs_large).count() < enough {
-                continue;
-            }
-            let promise = solve(&samples, at_most, delta);
+            let (promise, spent) = solve(&samples, at_most, left / (large.len() - place) as f64);
+            left -= spent;
             let threshold = promise.map_or(f32::NEG_INFINITY, |promise| promise.threshold);
             thresholds[domain] = thresholds[domain].map(|whole| whole.min(threshold));
-            own.push(DomainPromise { domain, name: name.clone(), promise });
+            let name = self.domains[domain].clone().unwrap_or_default();
+            own.push(DomainPromise { domain, name, promise });
         }
+        own.sort_by_key(|own| own.domain);
         let goes = |sample: &&Sample| thresholds[sample.domain].is_some_and(|from| sample.wish < from);
         let served = self.samples.iter().filter(goes).count() as f64 / self.samples.len().max(1) as f64;
-        Ok(Promised { whole, own, thresholds, served })
+        Ok(Promised { delta, whole, own, thresholds, served })
+    }
+
+    /// The domains that have prompts in need enough for a statement of their own where they share `delta`, the fewest
+    /// first: as many as can be, the largest.
+    fn large_domains(&self, at_most: f64, delta: f64) -> Vec<usize> {
+        let mut needing = vec![0_usize; self.domains.len()];
+        self.samples.iter().filter(|sample| sample.needs_large).for_each(|s| needing[s.domain] += 1);
+        let mut domains: Vec<usize> =
+            (0..needing.len()).filter(|&domain| self.domains[domain].is_some()).collect();
+        domains.sort_by_key(|&domain| std::cmp::Reverse(needing[domain]));
+        let enough = |count: usize| OWN_TIMES * wanted(at_most, delta / count as f64) as f64;
+        let carried = |count: &usize| needing[domains[count - 1]] as f64 >= enough(*count);
+        let count = (1..=domains.len()).rev().find(carried).unwrap_or(0);
+        domains.truncate(count);
+        domains.reverse();
+        domains
     }
 }
 
@@ -187,136 +222,40 @@ impl std::fmt::Display for TooFew {
     }
 }
 
-/// Steps of the fixed sequence.
-const STEPS: usize = 1000;
+/// A threshold under which fewer than this share of the graded prompts go to an expert is no promise worth making.
+const LEAST_SERVED: f64 = 0.001;
 
-/// The threshold that keeps «at most `at_most`» with confidence `1 − delta`.
-///
-/// # Errors
-///
-/// When the samples cannot carry the promise; it says how many it would take.
-pub fn solve(samples: &[Sample], at_most: f64, delta: f64) -> Result<Promise, TooFew> {
+/// The threshold that keeps «at most `at_most`» with confidence `1 − delta`, and the chance that it is broken, which
+/// depends on how many are in need alone; or how many it would take, when the samples cannot carry the promise.
+fn solve(samples: &[Sample], at_most: f64, delta: f64) -> (Result<Promise, TooFew>, f64) {
     let mut wishes: Vec<f32> = samples.iter().map(|sample| sample.wish).collect();
     wishes.sort_by(f32::total_cmp);
     let mut needing: Vec<f32> = samples.iter().filter(|s| s.needs_large).map(|s| s.wish).collect();
     needing.sort_by(f32::total_cmp);
-    let logs = log_factorials(2 * needing.len() + 1);
+    let refusal =
+        TooFew { at_most, needing: needing.len(), wanted: wanted(at_most, delta), graded: wishes.len() };
+    let Some(Allowance { missed, chance }) = allowance(needing.len(), at_most, delta) else {
+        return (Err(refusal), 0.0);
+    };
     let below = |sorted: &[f32], threshold: f32| sorted.partition_point(|wish| *wish < threshold);
-    let mut kept = None;
-    for step in 1..=STEPS {
-        // evenly over the share served: fixed before any label is looked at
-        let place = (wishes.len() * step / STEPS).min(wishes.len().saturating_sub(1));
-        let Some(&threshold) = wishes.get(place) else { break };
-        let missed = below(&needing, threshold);
-        if chance_of_luck(missed, needing.len(), at_most, &logs) > delta {
-            break;
-        }
-        let bound = upper_bound(missed, needing.len(), delta);
-        let served = below(&wishes, threshold) as f64 / wishes.len() as f64;
-        kept = Some(Promise {
-            at_most,
-            delta,
-            threshold,
-            bound,
-            needing: needing.len(),
-            graded: wishes.len(),
-            served,
-        });
-    }
-    kept.filter(|promise| promise.served > 0.0).ok_or_else(|| TooFew {
+    // where all in need may go, the others may as well
+    let threshold = needing.get(missed).copied().unwrap_or(f32::INFINITY);
+    let served = below(&wishes, threshold) as f64 / wishes.len().max(1) as f64;
+    let promise = Promise {
         at_most,
+        delta,
+        threshold,
+        bound: upper_bound(below(&needing, threshold), needing.len(), delta),
         needing: needing.len(),
-        wanted: wanted(at_most, delta),
         graded: wishes.len(),
-    })
-}
-
-/// How many prompts in need it takes to promise `at_most` when none goes wrong.
-fn wanted(at_most: f64, delta: f64) -> usize {
-    let enough =
-        |needing: usize| chance_of_luck(0, needing, at_most, &log_factorials(2 * needing + 1)) <= delta;
-    let high =
-        (1..).map(|power| 1 << power).find(|&needing| enough(needing) || needing > 1 << 20).unwrap_or(1);
-    let (mut low, mut high) = (high / 2, high);
-    while high - low > 1 {
-        let middle = low.midpoint(high);
-        if enough(middle) { high = middle } else { low = middle }
-    }
-    high
-}
-
-/// ln n! for n below `end`.
-fn log_factorials(end: usize) -> Vec<f64> {
-    let mut sum = 0.0;
-    (0..end.max(2))
-        .map(|n| {
-            if n < 2 {
-                0.0
-            } else {
-                sum += (n as f64).ln();
-                sum
-            }
-        })
-        .collect()
-}
-
-/// The chance that at most `missed` of `graded` went elsewhere although the promise breaks on the next as many:
-/// of the graded and the coming ones together `missed + ⌊at_most·graded⌋ + 1` go elsewhere, and which of them are
-/// the graded ones is chance. `logs` has the logarithms of the factorials up to `2·graded`.
-fn chance_of_luck(missed: usize, graded: usize, at_most: f64, logs: &[f64]) -> f64 {
-    let all = missed + (at_most * graded as f64).floor() as usize + 1;
-    if all > 2 * graded {
-        return if graded == 0 { 1.0 } else { 0.0 };
-    }
-    let choose = |n: usize, k: usize| logs[n] - logs[k] - logs[n - k];
-    let ways = choose(2 * graded, all);
-    let least = all.saturating_sub(graded);
-    (least..=missed.min(all).min(graded))
-        .map(|k| (choose(graded, k) + choose(graded, all - k) - ways).exp())
-        .sum()
-}
-
-/// The upper end of the exact one-sided interval of Clopper and Pearson (1934) for `hits` of `trials`: the
-/// share at which so few hits or fewer have the chance `delta`.
-pub fn upper_bound(hits: usize, trials: usize, delta: f64) -> f64 {
-    if hits >= trials {
-        return 1.0;
-    }
-    let (mut low, mut high) = (hits as f64 / trials as f64, 1.0);
-    for _ in 0..60 {
-        let middle = (low + high) / 2.0;
-        if at_most_hits(hits, trials, middle) > delta { low = middle } else { high = middle }
-    }
-    high
-}
-
-/// Chance of at most `hits` of `trials`, each with `chance`.
-fn at_most_hits(hits: usize, trials: usize, chance: f64) -> f64 {
-    let (yes, no) = (chance.ln(), (1.0 - chance).ln());
-    let mut log_choose = 0.0;
-    let mut sum = 0.0;
-    for hit in 0..=hits {
-        if hit > 0 {
-            log_choose += ((trials - hit + 1) as f64).ln() - (hit as f64).ln();
-        }
-        let power = if hit == 0 { 0.0 } else { hit as f64 * yes };
-        sum += (log_choose + power + (trials - hit) as f64 * no).exp();
-    }
-    sum.min(1.0)
+        served,
+    };
+    (if served >= LEAST_SERVED { Ok(promise) } else { Err(refusal) }, chance)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_bound_is_that_of_the_tables() {
-        // none of 29: 1 − 0.1^(1/29); 2 of 50 and 10 of 100 by scipy.stats.beta.ppf(.9, k + 1, n − k)
-        assert!((upper_bound(0, 29, 0.1) - 0.0763).abs() < 1e-3);
-        assert!((upper_bound(2, 50, 0.1) - 0.1029).abs() < 2e-3, "{}", upper_bound(2, 50, 0.1));
-        assert!((upper_bound(10, 100, 0.1) - 0.1491).abs() < 2e-3, "{}", upper_bound(10, 100, 0.1));
-        assert_eq!(upper_bound(5, 5, 0.1), 1.0);
-    }
 
     fn samples(n: usize) -> Vec<Sample> {
         let row = |i: usize| Sample {
@@ -329,15 +268,15 @@ mod tests {
 
     #[test]
     fn a_promise_serves_what_it_can_and_stays_within_its_bound() {
-        let promise = solve(&samples(3000), 0.05, 0.1).unwrap();
+        let promise = solve(&samples(3000), 0.05, 0.1).0.unwrap();
         assert!(promise.bound <= 0.05 && promise.served > 0.25 && promise.served < 0.3, "{promise:?}");
-        let wider = solve(&samples(3000), 0.2, 0.1).unwrap();
+        let wider = solve(&samples(3000), 0.2, 0.1).0.unwrap();
         assert!(wider.served > promise.served);
     }
 
     #[test]
     fn too_few_labels_are_told_with_the_number_it_takes() {
-        let refusal = solve(&samples(60), 0.01, 0.1).unwrap_err();
+        let refusal = solve(&samples(60), 0.01, 0.1).0.unwrap_err();
         assert_eq!((refusal.needing, refusal.wanted), (14, 300));
         assert!(refusal.to_string().contains("about 1226 more graded prompts"), "{refusal}");
     }
@@ -346,7 +285,7 @@ mod tests {
     fn a_router_that_is_wrong_first_can_promise_nothing() {
         let bad: Vec<Sample> = samples(3000).iter().map(|s| Sample { wish: -s.wish, ..*s }).collect();
         let worst = bad.iter().map(|s| Sample { needs_large: s.wish < -0.95, ..*s }).collect::<Vec<_>>();
-        assert!(solve(&worst, 0.05, 0.1).unwrap_err().to_string().contains("go wrong too often"));
+        assert!(solve(&worst, 0.05, 0.1).0.unwrap_err().to_string().contains("go wrong too often"));
     }
 
     #[test]
@@ -365,6 +304,8 @@ mod tests {
         let promised = calibration.solve(0.3, 0.1).unwrap();
         let own: Vec<&str> = promised.own.iter().map(|own| own.name.as_str()).collect();
         assert_eq!(own, ["easy", "hard"], "{promised:?}");
+        let granted: Vec<f64> = promised.own.iter().map(|own| own.promise.unwrap().delta).collect();
+        assert!(promised.whole.delta == 0.05 && granted[1] >= 0.025, "{promised:?}");
         let whole = promised.whole.threshold;
         assert_eq!(promised.thresholds[2..], [Some(whole), None]);
         assert!(promised.thresholds[..2].iter().all(|own| own.unwrap() <= whole), "{promised:?}");

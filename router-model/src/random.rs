@@ -17,7 +17,6 @@ impl Random {
     }
 
     /// In 0..1.
-    #[cfg(feature = "train")]
     pub(crate) fn unit(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1 << 24) as f32
     }

@@ -4,13 +4,13 @@
 //! To add one: a file with `impl Policy`, and one line in [`build`].
 
 mod measured;
+mod panels;
 mod promise;
 mod tolerance;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use router_model::answers::set_of;
 use serde::Serialize;
 
 use crate::classify::Classifier;
@@ -21,12 +21,13 @@ use crate::price::MicroUsd;
 use crate::record::Reason;
 
 pub use measured::Measured;
-use measured::has_all;
+pub use panels::Panel;
 pub use promise::UnderRoute;
 pub use tolerance::Tolerance;
 
-/// Policies where the configuration names none: name and tolerance.
-pub const SHIPPED: [(&str, f64); 3] = [("careful", 0.02), ("balanced", 0.05), ("frugal", 0.10)];
+/// Policies where the configuration names none: name and tolerance. The reference configuration and the README give
+/// these names the same tolerances.
+pub const SHIPPED: [(&str, f64); 3] = [("careful", 0.02), ("balanced", 0.20), ("frugal", 0.30)];
 
 /// The likeliest domain below this probability: the fallback answers.
 pub const MIN_CONFIDENCE: f32 = 0.4;
@@ -160,7 +161,7 @@ impl Named {
     }
 }
 
-/// The policies of a configuration, or the shipped ones.
+/// The policies of a configuration, or the shipped ones; `tenants` may have fewer experts each.
 ///
 /// # Errors
 ///
@@ -169,8 +170,10 @@ pub fn build(
     written: &BTreeMap<String, written::Policy>,
     experts: &[Expert],
     fallback: usize,
+    tenants: &[written::Tenant],
     model: &dyn Classifier,
 ) -> Result<Vec<Named>, String> {
+    let router = panels::Router { experts, fallback, tenants, model };
     let shipped =
         || SHIPPED.iter().map(|(name, tolerance)| ((*name).to_owned(), shipped_policy(*tolerance))).collect();
     let all: BTreeMap<String, written::Policy> = if written.is_empty() { shipped() } else { written.clone() };
@@ -178,8 +181,9 @@ pub fn build(
         let gate = Gate::new(&written);
         let policy: Box<dyn Policy> = match written.max_under_route {
             Some(at_most) => {
-                let promised = promised(at_most, gate, &written.require, experts, fallback, model);
-                Box::new(promised.map_err(|why| format!("the policy `{name}`: {why}"))?)
+                let promised = router.promise(&name, &written.require, at_most);
+                let (panels, source) = promised.map_err(|why| format!("the policy `{name}`: {why}"))?;
+                Box::new(UnderRoute { panels, source, gate })
             }
             None => Box::new(Tolerance { tolerance: written.tolerance.unwrap_or_default() as f32, gate }),
         };
@@ -187,42 +191,6 @@ pub fn build(
         Ok(Named { name, policy, require, degrade: written.degrade, measured: OnceLock::new() })
     };
     all.into_iter().map(named).collect()
-}
-
-/// One promise in ten may be broken by bad luck.
-const DELTA: f64 = 0.10;
-
-/// The promise of «at most `at_most`», if the router model carries what it takes.
-fn promised(
-    at_most: f64,
-    gate: Gate,
-    require: &[String],
-    experts: &[Expert],
-    fallback: usize,
-    model: &dyn Classifier,
-) -> Result<UnderRoute, String> {
-    let known = |place: &usize| experts[*place].catalogue.is_some() && has_all(&experts[*place], require);
-    let mut places: Vec<usize> =
-        (0..experts.len()).filter(|place| *place != fallback).filter(known).collect();
-    places.sort_by_key(|&place| measured::usual_cost(&experts[place]));
-    let names: Vec<&str> = places.iter().filter_map(|&place| experts[place].catalogue.as_deref()).collect();
-    let (Some(large), false) = (&experts[fallback].catalogue, names.is_empty()) else {
-        return Err(format!(
-            "`max_under_route` needs graded answers of the fallback `{}` and of an expert: write to each, as its `catalogue`, the model that it is (`mixgate catalogue` lists them; `mixgate calibrate` learns others), or use `tolerance`",
-            experts[fallback].name
-        ));
-    };
-    let panel = [&names[..], &[large.as_str()]].concat();
-    let Some(set) = set_of(model.answers(), &panel) else {
-        return Err(format!(
-            "the router model `{}` carries no graded answers that {} all gave; calibrate on your own with `mixgate calibrate`, leave out the `catalogue` of an expert, or use `tolerance`",
-            model.version(),
-            panel.join(", ")
-        ));
-    };
-    let calibration = set.calibration(&names, large, model.domains()).unwrap_or_default();
-    let promised = calibration.solve(at_most, DELTA).map_err(|few| few.to_string())?;
-    Ok(UnderRoute { promised, source: calibration.source, experts: places, gate })
 }
 
 fn shipped_policy(tolerance: f64) -> written::Policy {
@@ -237,4 +205,28 @@ fn with_fallback_first(candidates: &[Candidate<'_>], fallback: usize, reason: Re
     let mut order: Vec<usize> = (0..candidates.len()).filter(|i| candidates[*i].why_not.is_none()).collect();
     order.sort_by(|a, b| candidates[*b].quality.total_cmp(&candidates[*a].quality));
     Choice { order, reason: if reason == Reason::RouterError { reason } else { Reason::Ineligible } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn a_policys_name_means_the_same_built_in_in_the_reference_configuration_and_in_the_documents() {
+        let text = include_str!("../../../experts.yaml");
+        let written = config::parse("experts.yaml", text, &|_| None).unwrap().config.policies;
+        let panel = include_str!("../../../docs/panel.yaml");
+        let measured = config::parse("panel.yaml", panel, &|_| None).unwrap().config.policies;
+        let readme = include_str!("../../../README.md");
+        for (name, tolerance) in SHIPPED {
+            assert_eq!(written[name].tolerance, Some(tolerance), "experts.yaml: {name}");
+            assert_eq!(measured[name].tolerance, Some(tolerance), "docs/panel.yaml: {name}");
+            let row = format!("`{name}`: tolerance {tolerance:.2}");
+            assert!(readme.contains(&row), "the README has no «{row}»");
+        }
+        let [careful, balanced, frugal] = SHIPPED.map(|(_, tolerance)| format!("{tolerance:.2}"));
+        let all = format!("tolerances {careful}, {balanced}, {frugal}");
+        assert!(include_str!("../../../docs/policies.md").contains(&all), "docs/policies.md: {all}");
+    }
 }

@@ -368,6 +368,7 @@ fn promises(kept: &[Kept]) -> Table {
         "served by experts",
         "in a domain alone",
         "then broken",
+        "any broken",
     ]);
     let share = |of: usize, share: f64| {
         if of == 0 { "–".to_owned() } else { format!("{:.1} %", share * 100.0) }
@@ -381,6 +382,7 @@ fn promises(kept: &[Kept]) -> Table {
             share(kept.promised, kept.served),
             kept.own.to_string(),
             share(kept.own, kept.own_broken),
+            share(kept.promised, kept.any_broken),
         ]);
     }
     table
