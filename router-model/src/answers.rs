@@ -1,8 +1,10 @@
 //! Graded answers that a model carries: of each prompt what the network made of it and, per model that was asked,
 //! the chance that was said before the answer was seen, and whether the answer was good.
 //!
-//! From them any panel of known models can be judged and promised from ([`AnswerSet::calibration`]) without the
-//! prompts themselves. Sets do not mix: scores of different sources do not compare.
+//! From them any panel of known models can be judged without the prompts themselves, and promised from
+//! ([`AnswerSet::calibration`]) by the prompts that were held out when the heads were fitted: only there the chances are
+//! what the deployed heads say of a new prompt (split conformal prediction; Papadopoulos et al., 2002). Sets do not mix:
+//! scores of different sources do not compare.
 
 use crate::promise::{Calibration, Sample, taker, wish};
 
@@ -16,6 +18,9 @@ pub struct AnswerSet {
     pub source: String,
     /// The models that were asked.
     pub models: Vec<String>,
+    /// How many of the prompts, the first ones, the heads of the model did not learn from: of these the very heads that
+    /// are deployed said the chances, and only from these can be promised. Of the others, heads fitted without them did.
+    pub held_out: usize,
     pub(crate) prompts: Vec<Graded>,
     /// `(prompts, models)`
     pub(crate) cells: Vec<Cell>,
@@ -93,20 +98,29 @@ impl AnswerSet {
         &'a self,
         places: &'a [usize],
     ) -> impl Iterator<Item = (Graded, Vec<(f32, bool)>)> + 'a {
+        self.first(self.len(), places)
+    }
+
+    /// Of the first `count` prompts those that all models at `places` answered.
+    fn first<'a>(
+        &'a self,
+        count: usize,
+        places: &'a [usize],
+    ) -> impl Iterator<Item = (Graded, Vec<(f32, bool)>)> + 'a {
         let rows = self.cells.chunks_exact(self.models.len().max(1));
         let row = |(prompt, cells): (&Graded, &[Cell])| {
             let answers: Option<Vec<_>> = places.iter().map(|&place| cells[place].read()).collect();
             Some((*prompt, answers?))
         };
-        self.prompts.iter().zip(rows).filter_map(row)
+        self.prompts.iter().zip(rows).take(count).filter_map(row)
     }
 
-    /// The prompts as promises see them, for `experts`, cheapest first, and `fallback`, among domains of the names
+    /// The prompts held out, as promises see them, for `experts`, cheapest first, and `fallback`, among domains of the names
     /// `domains`; `None` where one of the models was not asked.
     pub fn calibration(&self, experts: &[&str], fallback: &str, domains: &[String]) -> Option<Calibration> {
         let places = self.places(experts.iter().copied().chain([fallback]))?;
         let mut samples = Vec::new();
-        for (prompt, answers) in self.answered(&places) {
+        for (prompt, answers) in self.first(self.held_out, &places) {
             let Some(((large, large_good), small)) = answers.split_last() else { continue };
             let Some(taker) = taker(small.iter().map(|answer| answer.0).enumerate()) else { continue };
             let (chance, good) = small[taker];
@@ -120,11 +134,13 @@ impl AnswerSet {
 /// The source of the answers that a user's own calibration was given.
 pub const OWN: &str = "calibration";
 
-/// The set to judge a panel by: of those in which all of `names` were asked the user's own, else the one that has
-/// most prompts which all of them answered.
+/// The set to promise a panel from: of those in which all of `names` were asked the user's own, else the one that has
+/// most prompts held out which all of them answered.
 pub fn set_of<'a>(sets: &'a [AnswerSet], names: &[&str]) -> Option<&'a AnswerSet> {
     let known = sets.iter().filter_map(|set| Some((set, set.places(names.iter().copied())?)));
-    known.max_by_key(|(set, places)| (set.is_own(), set.answered(places).count())).map(|(set, _)| set)
+    known
+        .max_by_key(|(set, places)| (set.is_own(), set.first(set.held_out, places).count()))
+        .map(|(set, _)| set)
 }
 
 #[cfg(test)]
@@ -149,6 +165,7 @@ mod tests {
         AnswerSet {
             source: "made".into(),
             models: ["small", "large", "other"].map(String::from).into(),
+            held_out: rows,
             prompts: (0..rows).map(prompt).collect(),
             cells: (0..rows).flat_map(cells).collect(),
         }
@@ -165,6 +182,14 @@ mod tests {
         assert!((two.samples[0].wish - 0.45).abs() < 1e-3, "{:?}", two.samples[0]);
         assert_eq!(of(&["small", "other"]).unwrap().samples.len(), 99);
         assert!(of(&["absent"]).is_none());
+    }
+
+    #[test]
+    fn nothing_is_promised_from_prompts_that_the_heads_learned_from() {
+        let set = AnswerSet { held_out: 60, ..set(90) };
+        let domains = ["math".to_owned()];
+        assert_eq!(set.calibration(&["small"], "large", &domains).unwrap().samples.len(), 60);
+        assert_eq!(set.answered(&[0, 1]).count(), 90, "they are judged by");
     }
 
     #[test]

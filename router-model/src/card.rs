@@ -58,6 +58,9 @@ pub struct AnswersCard {
     pub models: Vec<String>,
     /// Prompts.
     pub prompts: usize,
+    /// How many of them, the first ones, the heads did not learn from; in files made before this was told: none.
+    #[serde(default)]
+    pub held_out: usize,
 }
 
 /// How long answers are expected to be; the weights are tensors.

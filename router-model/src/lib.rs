@@ -206,6 +206,7 @@ impl RouterModel {
             source: set.source.clone(),
             models: set.models.clone(),
             prompts: set.len(),
+            held_out: set.held_out,
         };
         self.card.answers = self.answers.iter().map(card).collect();
     }

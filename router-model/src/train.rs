@@ -33,7 +33,7 @@ use words::WordTable;
 pub use words::{KeyedVectors, WordVectors};
 
 /// Trains on `rows`, tunes the calibration on `dev`, fits a head for each model in `outcomes`, and gives the
-/// model. After each pass but the last `checkpoint`, where there is one, gets the number of the pass and the network
+/// model. Outcomes of the split `dev` are not learned from: the model carries them to make promises. After each pass but the last `checkpoint`, where there is one, gets the number of the pass and the network
 /// as it stands, a whole model without heads.
 ///
 /// # Errors

@@ -195,6 +195,7 @@ fn read_answers(file: &SafeTensors<'_>, card: &Card) -> Result<Vec<AnswerSet>, L
         AnswerSet {
             source: of.source.clone(),
             models: of.models.clone(),
+            held_out: of.held_out.min(of.prompts),
             prompts: mine.to_vec(),
             cells: answers.iter().map(|&cell| Cell(u16::from_le_bytes(cell))).collect(),
         }

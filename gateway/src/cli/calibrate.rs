@@ -132,7 +132,7 @@ fn show_promises(model: &RouterModel, experts: &[String], fallback: &str) {
     };
     let domains: Vec<&str> = calibration.names().collect();
     anstream::println!(
-        "promises from {} graded prompts about {}",
+        "promises from {} graded prompts that the heads did not learn from, about {}",
         calibration.samples.len(),
         domains.join(", ")
     );

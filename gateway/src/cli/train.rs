@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", required_unless_present_any = ["distill", "from_log"])]
     dev: Option<PathBuf>,
     /// Graded answers to learn the chances of models from: JSON lines with `prompt` and `models`. Rows whose
-    /// `split` is not `train` are left out.
+    /// `split` is `dev` are not learned from, but carried to make promises; of other splits than `train` none is used.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     outcomes: Vec<PathBuf>,
     /// Train no network, but learn the chances of one's own experts from this decision log, whose records must have
@@ -171,7 +171,7 @@ fn read_outcomes(paths: &[PathBuf]) -> Result<(Vec<Outcome>, Vec<DataFile>), Exi
     let (mut all, mut files) = (Vec::new(), Vec::new());
     for path in paths {
         let mut rows = outcomes::read(path).map_err(|error| Exit::Input(error.to_string()))?;
-        rows.retain(|row| row.split.is_empty() || row.split == super::eval::LEARNED);
+        rows.retain(|row| ["", super::eval::LEARNED, "dev"].contains(&row.split.as_str()));
         files.push(describe(path, rows.len())?);
         all.extend(rows);
     }

@@ -20,7 +20,7 @@ pub struct Config {
     /// The router model and how it is asked.
     #[serde(default)]
     pub router: Router,
-    /// Named policies. None: `careful`, `balanced` and `frugal` with tolerances 0.02, 0.05 and 0.10.
+    /// Named policies. None: `careful`, `balanced` and `frugal` with tolerances 0.02, 0.20 and 0.30.
     #[serde(default)]
     pub policies: BTreeMap<String, Policy>,
     /// Name of the expert that is the large model: it takes what no other should, and is the baseline of savings. Or a
@@ -244,7 +244,8 @@ pub struct Policy {
     /// The cheapest expert whose expected quality is at most this much below the fallback's.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub tolerance: Option<f64>,
-    /// A calibrated promise: at most this share of the requests that need the large model goes to another.
+    /// A calibrated promise: with 90 % confidence at most this share of the requests that need the large model goes to
+    /// another, over all domains and in each that `check` names, all at once.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_under_route: Option<f64>,
     /// Below this probability of the likeliest domain the fallback answers, reason `low_confidence`. Default 0.4.

@@ -1,6 +1,7 @@
 //! Where a policy stands: what it does on the graded prompts that the router model carries, before it sees traffic.
 //!
-//! The very policy decides, with the chances that were said of each prompt by heads that had not seen it; what the
+//! The very policy decides, with the chances that were said of each prompt by heads that had not seen it (the deployed
+//! ones where they did not learn from the prompt, else others fitted without it); what the
 //! chosen model answered is on record. Of the domains only the likeliest is: where figures of `quality` are written,
 //! they count as if it were certain.
 
@@ -164,7 +165,7 @@ pub(super) fn has_all(expert: &Expert, tags: &[impl AsRef<str>]) -> bool {
     tags.iter().all(|tag| expert.tags.contains(tag.as_ref()))
 }
 
-/// The set that knows most of the experts, of equals the user's own or the largest; and the expert and the column of
+/// The set that knows most of the experts, of equals the user's own or the one that most can be promised from; and the expert and the column of
 /// each.
 fn best_set<'m>(
     policy: &Named,
@@ -186,7 +187,7 @@ fn best_set<'m>(
         .iter()
         .map(places)
         .filter(|(_, places)| places.len() > 1 && places.iter().any(|(place, _)| *place == fallback));
-    known.max_by_key(|(set, places)| (places.len(), set.is_own(), set.len()))
+    known.max_by_key(|(set, places)| (places.len(), set.is_own(), set.held_out, set.len()))
 }
 
 /// Sums over prompts.

@@ -206,3 +206,27 @@ fn with_fallback_first(candidates: &[Candidate<'_>], fallback: usize, reason: Re
     order.sort_by(|a, b| candidates[*b].quality.total_cmp(&candidates[*a].quality));
     Choice { order, reason: if reason == Reason::RouterError { reason } else { Reason::Ineligible } }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn a_policys_name_means_the_same_built_in_in_the_reference_configuration_and_in_the_documents() {
+        let text = include_str!("../../../experts.yaml");
+        let written = config::parse("experts.yaml", text, &|_| None).unwrap().config.policies;
+        let panel = include_str!("../../../docs/panel.yaml");
+        let measured = config::parse("panel.yaml", panel, &|_| None).unwrap().config.policies;
+        let readme = include_str!("../../../README.md");
+        for (name, tolerance) in SHIPPED {
+            assert_eq!(written[name].tolerance, Some(tolerance), "experts.yaml: {name}");
+            assert_eq!(measured[name].tolerance, Some(tolerance), "docs/panel.yaml: {name}");
+            let row = format!("`{name}`: tolerance {tolerance:.2}");
+            assert!(readme.contains(&row), "the README has no «{row}»");
+        }
+        let [careful, balanced, frugal] = SHIPPED.map(|(_, tolerance)| format!("{tolerance:.2}"));
+        let all = format!("tolerances {careful}, {balanced}, {frugal}");
+        assert!(include_str!("../../../docs/policies.md").contains(&all), "docs/policies.md: {all}");
+    }
+}

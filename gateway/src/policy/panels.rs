@@ -109,13 +109,21 @@ impl Router<'_> {
             ));
         };
         let panel = [&names[..], &[large.as_str()]].concat();
-        set_of(self.model.answers(), &panel).ok_or_else(|| {
+        let set = set_of(self.model.answers(), &panel).ok_or_else(|| {
             format!(
                 "the router model `{}` carries no graded answers that {} all gave; calibrate on your own with `mixgate calibrate`, leave out the `catalogue` of an expert, or use `tolerance`",
                 self.model.version(),
                 panel.join(", ")
             )
-        })
+        })?;
+        if set.held_out == 0 {
+            return Err(format!(
+                "the router model `{}` learned from all its graded answers of {}, and nothing can be promised from those: make it anew with `mixgate calibrate --fallback`, which holds some out",
+                self.model.version(),
+                set.source
+            ));
+        }
+        Ok(set)
     }
 
     fn solve(
@@ -129,5 +137,69 @@ impl Router<'_> {
         let calibration =
             set.calibration(&self.names(experts), large, self.model.domains()).unwrap_or_default();
         calibration.solve(at_most, delta).map_err(|few| few.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use router_model::RouterModel;
+
+    use super::*;
+    use crate::snapshot::tests::expert;
+
+    fn experts() -> Vec<Expert> {
+        let names = [
+            "phi-3-mini-4k-instruct",
+            "meta-llama-3.1-8b-instruct",
+            "meta-llama-3.1-70b-instruct",
+            "gpt-4o-2024-05-13",
+        ];
+        let known = |(place, name): (usize, &&str)| Expert {
+            catalogue: Some((*name).to_owned()),
+            ..expert(place, ["phi", "llama-8b", "llama-70b", "large"][place], &[])
+        };
+        names.iter().enumerate().map(known).collect()
+    }
+
+    fn tenants(yaml: &str) -> Vec<written::Tenant> {
+        serde_saphyr::from_str(yaml).unwrap()
+    }
+
+    fn panels(tenants: &[written::Tenant]) -> Vec<Panel> {
+        let (experts, model) = (experts(), RouterModel::builtin().unwrap());
+        let router = Router { experts: &experts, fallback: 3, tenants, model: &model };
+        let (panels, source) = router.promise("p", &[], 0.2).unwrap();
+        assert_eq!(source, "mmlu-pro");
+        panels
+    }
+
+    #[test]
+    fn without_shorter_lists_there_is_one_panel_with_all_the_confidence() {
+        let all = tenants(
+            "[{ name: a, keys: [] }, { name: b, keys: [], experts: [phi, llama-8b, llama-70b, large] },
+              { name: no-fallback, keys: [], experts: [phi] },
+              { name: other-policy, keys: [], experts: [phi, large], policies: [q] }]",
+        );
+        let panels = panels(&all);
+        assert_eq!(panels.len(), 1);
+        assert_eq!((&panels[0].experts[..], panels[0].promised.delta), (&[0, 1, 2][..], 0.1));
+    }
+
+    #[test]
+    fn every_shorter_list_has_thresholds_of_its_own_and_all_share_the_confidence() {
+        let all = tenants(
+            "[{ name: a, keys: [], experts: [llama-70b, large] }, { name: b, keys: [], experts: [large, llama-70b] },
+              { name: c, keys: [], experts: [llama-70b, large, llama-8b] }]",
+        );
+        let panels = panels(&all);
+        let lists: Vec<&[usize]> = panels.iter().map(|panel| &panel.experts[..]).collect();
+        assert_eq!(lists, [&[0, 1, 2][..], &[1, 2], &[2]], "the largest first");
+        assert_eq!(panels[2].tenants, ["a", "b"]);
+        for panel in &panels {
+            let Promised { delta, whole, .. } = &panel.promised;
+            assert!((delta - 0.1 / 3.0).abs() < 1e-9 && whole.delta < *delta, "{panel:?}");
+        }
+        let [of_all, of_two] = [0, 1].map(|at: usize| panels[at].promised.thresholds.clone());
+        assert_ne!(of_all, of_two);
     }
 }

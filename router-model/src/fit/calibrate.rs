@@ -4,9 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::Design;
-use super::answers::{self, Asked};
+use super::answers::{Asked, Material};
 use super::known::{self, entry};
-use crate::answers::OWN;
 use crate::card::Known;
 use crate::encode::fnv;
 use crate::eval::calibration;
@@ -58,8 +57,11 @@ pub struct Calibrated {
     pub reports: Vec<Report>,
 }
 
-/// Fits heads for `experts`, cheapest first, and `fallback` on `outcomes`; with a fallback, promises can be made
-/// from then on.
+/// Of five graded prompts so many are not learned from, where promises are to be made: from these they are.
+const HELD_OUT_OF_FIVE: u64 = 2;
+
+/// Fits heads for `experts`, cheapest first, and `fallback` on `outcomes`; with a fallback, two fifths of the prompts
+/// are held out of the fits, and promises can be made from these.
 ///
 /// # Errors
 ///
@@ -71,27 +73,32 @@ pub fn calibrate(
     fallback: Option<&String>,
 ) -> Result<Calibrated, String> {
     let names: Vec<&String> = experts.iter().chain(fallback).collect();
-    let design = Design::new(model, outcomes.iter().map(|row| row.prompt.as_str()));
-    let (mut heads, mut asked, mut reports) = (Vec::new(), Vec::new(), Vec::new());
+    // by the text, and by other bits of its hash than its fold
+    let is_held = |row: &Outcome| fallback.is_some() && fnv(row.prompt.bytes()) % 5 < HELD_OUT_OF_FIVE;
+    let (held, seen): (Vec<Outcome>, Vec<Outcome>) = outcomes.iter().cloned().partition(is_held);
+    let design = Design::new(model, seen.iter().map(|row| row.prompt.as_str()));
+    let (mut heads, mut asked) = (Vec::new(), Vec::new());
     for name in &names {
-        let (picks, targets) = known::graded(outcomes, name);
-        if picks.len() < LEAST_ROWS {
-            return Err(format!("{name}: {} graded answers, where {LEAST_ROWS} are needed", picks.len()));
+        let graded = outcomes.iter().filter(|row| row.models.contains_key(*name)).count();
+        if graded < LEAST_ROWS {
+            return Err(format!("{name}: {graded} graded answers, where {LEAST_ROWS} are needed"));
         }
+        let (picks, targets) = known::graded(&seen, name);
         let fit = design.fit(name, &picks, &targets);
-        let known = verbose(model, outcomes, entry(name, outcomes, &picks, &targets, &fit.unseen));
-        reports.push(report(model, outcomes, &picks, &targets, &fit.unseen, known));
         heads.push(fit.head);
         asked.push(Asked { name, picks, unseen: fit.unseen });
     }
+    let heads = Heads::pack(&heads);
+    let material = Material::new(model, &heads, held, seen, asked);
+    let reports: Vec<Report> = material.asked.iter().map(|asked| report(model, &material, asked)).collect();
     let mut model = model.clone();
-    model.heads = model.heads.merged(&Heads::pack(&heads));
+    model.heads = model.heads.merged(&heads);
     let new = |known: &Known| reports.iter().any(|report| report.known.name == known.name);
     model.card.known.retain(|known| !new(known));
     model.card.known.extend(reports.iter().map(|report| report.known.clone()));
     // what older sets say of these models, other heads said
     model.answers.iter_mut().for_each(|set| set.forget(|model| names.contains(&model)));
-    model.carry(answers::set(&model, OWN, outcomes, (0..outcomes.len()).collect(), &asked, usize::MAX));
+    model.carry(material.own(&model));
     model.card.version = model.fingerprint();
     Ok(Calibrated { model, reports })
 }
@@ -99,25 +106,23 @@ pub fn calibrate(
 /// Answers that a comparison of two heads needs.
 const COMPARED: usize = 50;
 
-fn report(
-    model: &RouterModel,
-    outcomes: &[Outcome],
-    picks: &[usize],
-    targets: &[f32],
-    unseen: &[f32],
-    known: Known,
-) -> Report {
+fn report(model: &RouterModel, material: &Material<'_>, asked: &Asked<'_>) -> Report {
+    let Material { outcomes, held_out, .. } = material;
+    let Asked { name, picks, unseen } = asked;
+    let targets = known::graded(outcomes, name).1;
+    let known = verbose(model, outcomes, entry(name, outcomes, picks, &targets, unseen));
     let truth = |pick: usize| targets[pick];
     let mean = picks.iter().map(|&pick| truth(pick)).sum::<f32>() / picks.len().max(1) as f32;
     let brier = |said: &mut dyn Iterator<Item = (usize, f32)>| {
         calibration::judge(said.map(|(pick, chance)| (chance, truth(pick)))).brier
     };
     let unseen = || picks.iter().copied().zip(unseen.iter().copied());
-    let learned: Vec<u32> = picks.iter().map(|&pick| prompt_hash(&outcomes[pick].prompt)).collect();
+    let learned = picks.iter().filter(|pick| *pick >= held_out);
+    let learned: Vec<u32> = learned.map(|&pick| prompt_hash(&outcomes[pick].prompt)).collect();
     Report {
         error: brier(&mut unseen()),
         error_of_mean: brier(&mut picks.iter().map(|&pick| (pick, mean))),
-        against_before: before(model, outcomes, &known.name).and_then(|old| {
+        against_before: before(model, outcomes, name).and_then(|old| {
             let new: Vec<(usize, f32)> = unseen().filter(|(pick, _)| old(*pick).is_some()).collect();
             let old = new.iter().filter_map(|(pick, _)| Some((*pick, old(*pick)?)));
             (new.len() >= COMPARED).then(|| [brier(&mut new.iter().copied()), brier(&mut old.clone())])
@@ -171,6 +176,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::answers::OWN;
 
     /// The small model fails at sums, the large one never.
     fn outcome(n: usize) -> Outcome {
@@ -207,8 +213,34 @@ mod tests {
         assert!(sum < 0.3 && poem > 0.7, "{sum} {poem}");
         let set = crate::answers::set_of(again.answers(), &["small", "large"]).unwrap();
         assert_eq!((set.source.as_str(), set.len()), (OWN, 400));
+        assert!((130..190).contains(&set.held_out), "{}", set.held_out);
+        assert_eq!(again.card().known[at].learned.len(), 400 - set.held_out);
         let promise = set.calibration(&["small"], "large", again.domains()).unwrap().solve(0.1, 0.1).unwrap();
         assert!(promise.served > 0.4 && promise.served < 0.6, "{promise:?}");
+    }
+
+    #[test]
+    fn what_is_promised_from_was_said_by_the_deployed_heads_of_prompts_they_did_not_learn_from() {
+        let model = RouterModel::builtin().unwrap();
+        let (small, large) = ("small".to_owned(), "large".to_owned());
+        let all = outcomes();
+        let found = calibrate(&model, &all, std::slice::from_ref(&small), Some(&large)).unwrap().model;
+        let set = crate::answers::set_of(found.answers(), &["small"]).unwrap();
+        let at = found.heads().names().iter().position(|name| *name == small).unwrap();
+        let learned = &found.card().known[at].learned;
+        let held: Vec<&Outcome> =
+            all.iter().filter(|row| !learned.contains(&prompt_hash(&row.prompt))).collect();
+        assert_eq!(held.len(), set.held_out);
+        let (mut scratch, mut chances) = (Scratch::default(), Vec::new());
+        for (row, (_, said)) in held.iter().zip(set.answered(&[0])) {
+            let _scores = found.score(&row.prompt, &mut scratch);
+            found.chances(found.heads(), &mut scratch, &mut chances);
+            assert_eq!(crate::answers::as_graded(chances[at]), said[0].0, "{}", row.prompt);
+            assert_eq!(row.models["small"] >= 0.5, said[0].1);
+        }
+        let without = calibrate(&model, &all, &[small, large], None).unwrap().model;
+        let set = crate::answers::set_of(without.answers(), &["small", "large"]).unwrap();
+        assert_eq!((set.len(), set.held_out), (400, 0), "who promises nothing learns from all");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::answers::{self, Asked};
+use super::answers::{Asked, Material};
 use super::{Design, Fitted, correlation, length, spread};
 use crate::RouterModel;
 use crate::answers::AnswerSet;
@@ -34,10 +34,11 @@ pub(crate) struct Knowledge {
     pub(crate) answers: Vec<AnswerSet>,
 }
 
-/// Learns from `outcomes`.
+/// Learns from `outcomes`; of those `held` out is only promised.
 pub(crate) fn known(
     model: &RouterModel,
     outcomes: &[Outcome],
+    held: &[Outcome],
     progress: &mut dyn FnMut(usize, usize),
 ) -> Knowledge {
     let design = Design::new(model, outcomes.iter().map(|row| row.prompt.as_str()));
@@ -57,12 +58,14 @@ pub(crate) fn known(
         asked.push(Asked { name, picks, unseen });
         progress(done + 1, names.len());
     }
+    let heads = Heads::pack(&heads);
+    let material = Material::new(model, &heads, held.to_vec(), outcomes.to_vec(), asked);
     Knowledge {
-        heads: Heads::pack(&heads),
+        answers: material.sets(model, CARRIED),
+        heads,
         known,
         difficulty: difficulty(&design, outcomes),
         length,
-        answers: answers::sets(model, outcomes, &asked, CARRIED),
     }
 }
 

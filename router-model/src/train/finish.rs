@@ -54,6 +54,9 @@ fn judged(mut model: RouterModel, dev: &[Row]) -> RouterModel {
     model
 }
 
+/// The split of graded answers that heads do not learn from, so that promises can be made from them.
+const HELD_OUT: &str = "dev";
+
 /// The network with a head for each model in `outcomes`, as it will be read back.
 pub(super) fn finish(
     mut model: RouterModel,
@@ -61,7 +64,9 @@ pub(super) fn finish(
     outcomes: &[Outcome],
     progress: &mut dyn FnMut(Progress),
 ) -> std::result::Result<RouterModel, TrainError> {
-    let known = known(&model, outcomes, &mut |done, of| progress(Progress::Heads { done, of }));
+    let (held, learned): (Vec<Outcome>, Vec<Outcome>) =
+        outcomes.iter().cloned().partition(|outcome| outcome.split == HELD_OUT);
+    let known = known(&model, &learned, &held, &mut |done, of| progress(Progress::Heads { done, of }));
     (model.weights.difficulty, model.card.difficulty_offset) = known.difficulty;
     (model.heads, model.card.known) = (known.heads, known.known);
     if let Some(learned) = known.length {
