@@ -10,7 +10,7 @@ use gateway::ask::Ask;
 use gateway::auth::Caller;
 use gateway::plan::{Wish, plan};
 use gateway::price::MicroUsd;
-use gateway::record::{Attempt, Finished, Id, Outcome};
+use gateway::record::{Attempt, AttemptOutcome, Finished, Id, Outcome};
 use gateway::snapshot::Snapshot;
 use gateway::usage::Usage;
 use http::HeaderMap;
@@ -27,7 +27,7 @@ fn record(snapshot: &Arc<Snapshot>) -> Option<Finished> {
     let attempt = Attempt {
         expert: Arc::clone(&first.name),
         endpoint: Arc::clone(first.endpoints.first()?),
-        outcome: "ok",
+        outcome: AttemptOutcome::Ok,
         status: Some(200),
         millis: 812.345,
     };

@@ -167,7 +167,9 @@ pub(super) fn no_answer(expert: &Expert, status: StatusCode, bad: Bad) -> Attemp
 mod tests {
     use super::*;
 
-    fn wait(pairs: &[(&'static str, &str)], now: SystemTime) -> Option<Duration> {
+    type Pairs<'a> = &'a [(&'static str, &'a str)];
+
+    fn wait(pairs: Pairs<'_>, now: SystemTime) -> Option<Duration> {
         let headers =
             pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         retry_after(&headers, now)
@@ -178,7 +180,7 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let date = httpdate::fmt_http_date(now + Duration::from_secs(20));
         let past = httpdate::fmt_http_date(now - Duration::from_secs(20));
-        let cases: [(&[(&'static str, &str)], Option<f64>); 11] = [
+        let cases: [(Pairs<'_>, Option<f64>); 11] = [
             (&[("retry-after", "20")], Some(20.0)),
             (&[("retry-after", " 20 ")], Some(20.0)),
             (&[("retry-after", "0.5")], Some(0.5)),
