@@ -6,12 +6,15 @@
 //! bytes → wire, server       a lane per core · connection cap · head guard · timers · HTTP/1.1 and h2c
 //!   stack: SetRequestId → Recorded → CatchPanic → InFlight → Deadline     (failure is already a response)
 //!   route, plain functions over typed values:
+//!     origin                 no page of another site spends or reads here
 //!     auth::check            who asks
-//!     read                   the only full buffer of unknown size
-//!     Ask::parse             just enough, borrowed
-//!     plan                   text → scores → constraints → policy → conversation = ordered candidates, a reason
-//!     dispatch               per candidate: lease → pick → send → probe, until one is committed
-//!   the way back: relay      frames by reference count, watched; the body's end closes the record once
+//!     intake::read           the only full buffer of unknown size, within limits per gateway and tenant
+//!     intake::understand     beside the lane (`aside`) where it is long:
+//!       Ask::parse           just enough, borrowed
+//!       plan                 text → scores → constraints → policy → conversation = ordered candidates, a reason
+//!     dispatch               per candidate: lease → pick → send → probe, until one is committed;
+//!                            `retry` says whether another may be made, `provider::refusal` whose fault it was
+//!   the way back: relay      frames by reference count, watched; the body's end closes the record once (`settle`)
 //! ```
 //!
 //! # Invariants
@@ -25,7 +28,7 @@
 //! - Every request closes its books exactly once, in the `Drop` of its body.
 //! - A client's string never becomes a label; prompts and keys never enter a log.
 //!
-//! The modules below stand in reading order.
+//! A configuration comes in by `config` and `snapshot`; `reload` says when it is read again.
 
 pub mod admin;
 pub mod announce;

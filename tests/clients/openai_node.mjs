@@ -58,6 +58,19 @@ const checks = {
     assert.equal((await client.models.retrieve('large')).id, 'large')
   },
 
+  async cancelling() {
+    const before = (await stats(SMALL)).aborted
+    await faults(SMALL, 'endless')
+    const stream = await client.chat.completions.create({ model: 'small', messages, stream: true })
+    for await (const _ of stream) break
+    const deadline = Date.now() + 5000
+    while ((await stats(SMALL)).aborted === before) {
+      assert.ok(Date.now() < deadline, 'the upstream never heard that the client left')
+      await new Promise(done => setTimeout(done, 10))
+    }
+    await faults(SMALL)
+  },
+
   async errors() {
     const create = extra => client.chat.completions.create({ model: 'auto', messages, ...extra })
     await assert.rejects(create({ model: 'smal' }), e => e instanceof OpenAI.NotFoundError && e.code === 'model_not_found')
@@ -76,19 +89,6 @@ const checks = {
       await faults(SMALL, fault)
       const stream = await client.chat.completions.create({ model: 'small', messages, stream: true })
       await assert.rejects(collect(stream), e => e instanceof OpenAI.APIError && e.code === 'upstream_incomplete', fault)
-    }
-    await faults(SMALL)
-  },
-
-  async cancelling() {
-    const before = (await stats(SMALL)).aborted
-    await faults(SMALL, 'endless')
-    const stream = await client.chat.completions.create({ model: 'small', messages, stream: true })
-    for await (const _ of stream) break
-    const deadline = Date.now() + 5000
-    while ((await stats(SMALL)).aborted === before) {
-      assert.ok(Date.now() < deadline, 'the upstream never heard that the client left')
-      await new Promise(done => setTimeout(done, 10))
     }
     await faults(SMALL)
   },

@@ -97,10 +97,11 @@ def errors():
     error = raises(openai.BadRequestError, lambda: client.chat.completions.create(model="auto", messages=[]))
     assert error.param == "messages"
     for fault, kind, code in [
-        ("status-429:retry-after=3", openai.RateLimitError, "rate_limit_exceeded"),
         ("status-500", openai.InternalServerError, "upstream_error"),
         ("html", openai.InternalServerError, "upstream_error"),
         ("status-422", openai.UnprocessableEntityError, None),
+        # last: both are left alone for as long as they say
+        ("status-429:retry-after=3", openai.RateLimitError, "rate_limit_exceeded"),
     ]:
         faults(SMALL, fault)
         faults(LARGE, fault)

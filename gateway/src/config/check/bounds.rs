@@ -9,6 +9,7 @@ use crate::config::written::Expert;
 
 const MILLI: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const MONTH: Duration = Duration::from_secs(31 * 24 * 3600);
@@ -29,7 +30,7 @@ impl Check<'_> {
         self.time(&["server", "body_timeout"], server.body_timeout, MILLI, HOUR);
         self.time(&["server", "drain_timeout"], server.drain_timeout, Duration::ZERO, DAY);
         self.time(&["server", "keep_alive"], server.keep_alive, 10 * MILLI, HOUR);
-        self.time(&["router", "deadline"], config.router.deadline, Duration::from_micros(1), SECOND);
+        self.time(&["router", "deadline"], config.router.deadline, Duration::from_micros(1), MINUTE);
         self.time(&["sessions", "idle"], config.sessions.idle, SECOND, MONTH);
         self.size(&["server", "max_body"], server.max_body, 1 << 10, 1 << 32);
         self.size(&["server", "max_buffered"], server.max_buffered, server.max_body.0, TERA);
