@@ -305,16 +305,22 @@ fn billed(model: &Model) -> [u64; 4] {
     [prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens]
 }
 
+fn sum_of(usages: impl Iterator<Item = [u64; 4]>) -> [u64; 4] {
+    usages.fold([0; 4], |sum, more| [0, 1, 2, 3].map(|kind| sum[kind] + more[kind]))
+}
+
 /// The sum of a field over records; null counts nothing.
 fn total(records: &[Json], field: &str) -> i64 {
     records.iter().filter_map(|record| recorded(record, field)).sum()
 }
 
-/// Models of a mixed load: `coder` and `large` are honest, `flaky` never answers, `slow` is left in mid-stream.
+/// Models of a mixed load: `coder` and `large` are honest, `flaky` bills for answers that come to nothing, `slow` is
+/// left in mid-stream.
 struct Mix {
     coder: Model,
     large: Model,
-    _others: [Model; 2],
+    flaky: Model,
+    slow: Model,
     rig: Rig,
 }
 
@@ -322,8 +328,9 @@ impl Mix {
     async fn start() -> Mix {
         let thinking = |tokens| Mock { tokens, cached_percent: 40, reasoning_tokens: 7, ..Mock::default() };
         let (coder, large) = (Model::start(thinking(31)).await, Model::start(thinking(53)).await);
-        // none of these faults is on a bill
-        let flaky = Model::with(&["html@3", "status-500@3", "empty@3", "error-event-first@3", "status-429"]);
+        // only the second of these is on its bill
+        let flaky =
+            Model::with(&["html@2", "choices-empty@4", "status-500@2", "error-event-first@1", "status-429"]);
         let slow = Mock { token_interval: Duration::from_millis(10), tokens: 10_000, ..Mock::default() };
         let (flaky, slow) = (flaky.await, Model::start(slow).await);
         let price = "price: { input_per_1m: 0.7, cached_input_per_1m: 0.3, output_per_1m: 1.1 }";
@@ -334,7 +341,7 @@ impl Mix {
             .large(large.addr, "price: { input_per_1m: 5, cached_input_per_1m: 1.3, output_per_1m: 17 }")
             .start()
             .await;
-        Mix { coder, large, _others: [flaky, slow], rig }
+        Mix { coder, large, flaky, slow, rig }
     }
 
     /// Leaves a stream behind its second event; gives the id.
@@ -372,7 +379,7 @@ async fn over_a_mixed_load_ledger_metrics_and_the_models_own_bills_agree() {
     let records = mix.run().await;
     for (model, name) in [(&mix.coder, "coder"), (&mix.large, "large")] {
         let served = records.iter().filter(|r| r["chosen"] == name && r["outcome"] == "ok");
-        let sum = served.map(usage).fold([0; 4], |sum, more| [0, 1, 2, 3].map(|kind| sum[kind] + more[kind]));
+        let sum = sum_of(served.map(usage));
         assert_eq!(sum, billed(model), "{name}: the ledger, and the model's own bill");
         assert_eq!(sum, tokens(&mix.rig, name).await, "{name}: the ledger, and the metrics");
         assert_eq!(model.requests(), 24, "{name}");
@@ -380,8 +387,17 @@ async fn over_a_mixed_load_ledger_metrics_and_the_models_own_bills_agree() {
     let left: Vec<&Json> = records.iter().filter(|r| r["outcome"] == "cancelled").collect();
     assert_eq!(left.len(), 12);
     assert!(left.iter().all(|r| r["usage_estimated"] == true && recorded(r, "cost_usd") > Some(0)));
+    // estimates: four tokens of frame for each prompt, and what the client was sent, not what was on its way
+    let [prompts, _, answers, _] = sum_of(left.iter().map(|record| usage(record)));
+    let owed = billed(&mix.slow);
+    assert_eq!(prompts, owed[0] + 12 * 4, "{owed:?}");
+    assert!((12..=owed[2] + 12).contains(&answers), "{answers} {owed:?}");
     let [served, retried, baseline, saved] = all_metered(&mix.rig).await;
-    assert!(retried > 0, "some faults were answers with status 200");
+    // what came to nothing was paid for: no less than is on the bill
+    let thrown_away = metered(&mix.rig, "cost_usd_total", &[("expert", "flaky"), ("kind", "retried")]).await;
+    let owed = billed(&mix.flaky);
+    assert!(owed[0] > 0 && thrown_away >= (owed[0] * 7 / 10) as i64, "{thrown_away} {owed:?}");
+    assert_eq!(thrown_away, retried);
     assert_eq!(served + retried, total(&records, "cost_usd"));
     assert_eq!(baseline, total(&records, "baseline_cost_usd"));
     assert_eq!((saved, saved), (total(&records, "saved_usd"), baseline - served - retried));

@@ -83,14 +83,37 @@ fn of_prometheus(program: &str) -> Command {
     if here.is_ok() {
         return Command::new(program);
     }
-    let folder = installed("promtool", b"debian", |folder| {
-        let mut download = Command::new("apt-get");
-        download.args(["download", "--quiet", "prometheus"]).current_dir(folder);
-        let output = apt(&mut download);
-        went_well(&download, output);
-        must(Command::new("sh").args(["-c", "dpkg-deb -x prometheus_*.deb ."]).current_dir(folder));
-    });
+    let folder = installed("promtool", b"debian", |folder| unpack(folder, &["prometheus"]));
     Command::new(folder.join("usr/bin").join(program))
+}
+
+/// systemd's own checker: the one on the path, else that of Debian's package.
+pub(crate) fn systemd_analyze() -> Command {
+    let program = "systemd-analyze";
+    let here = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if here.is_ok() {
+        return Command::new(program);
+    }
+    let folder = installed("systemd", b"debian", |folder| unpack(folder, &["systemd", "libsystemd-shared"]));
+    let libraries = format!("usr/lib/{}-linux-gnu/systemd", std::env::consts::ARCH);
+    let mut command = Command::new(folder.join("usr/bin").join(program));
+    // the targets that a unit names are looked for there, where the machine has none
+    let units = folder.join("lib/systemd/system");
+    command.env("LD_LIBRARY_PATH", folder.join(libraries)).env("SYSTEMD_UNIT_PATH", units);
+    command
+}
+
+/// Debian's packages, unpacked into this folder.
+fn unpack(folder: &Path, packages: &[&str]) {
+    let mut download = Command::new("apt-get");
+    download.args(["download", "--quiet"]).args(packages).current_dir(folder);
+    let output = apt(&mut download);
+    went_well(&download, output);
+    must(
+        Command::new("sh")
+            .args(["-ec", "for package in *.deb; do dpkg-deb -x $package .; done"])
+            .current_dir(folder),
+    );
 }
 
 /// Chromium, or Chrome: what `CHROMIUM` names, else the one on the path, else Debian's package. It needs dozens of
