@@ -214,6 +214,36 @@ async fn top(arguments: &[&str]) -> std::process::Output {
 }
 
 #[tokio::test]
+async fn a_page_of_an_application_sees_nothing_of_the_admin_plane_without_a_key() {
+    let page = ("origin", "https://app.example");
+    let foreign = ("sec-fetch-site", "cross-site");
+    let key = ("authorization", "Bearer of-the-operator");
+    let hash = |key: &str| gateway::auth::KeyHash::of(key).to_string();
+    let tenants = format!("tenants: [{{ name: a, keys: ['{}'] }}]", hash("of-a"));
+    let admin_keys = format!("admin_keys: ['{}']", hash("of-the-operator"));
+    for origins in ["'*'", "'https://app.example'"] {
+        for keyed in [false, true] {
+            let model = Model::honest().await;
+            let cors = format!("cors: {{ origins: [{origins}] }}");
+            let server = if keyed { format!("{cors}, {admin_keys}") } else { cors };
+            let rig = Setup::new().large(model.addr, "").server(&server).section(&tenants).start().await;
+            let headers: &[(&str, &str)] = if keyed { &[page, foreign, key] } else { &[page, foreign] };
+            for path in ["/api/config", "/api/decisions", "/status"] {
+                let mut client = Client::connect(rig.gateway.admin).await;
+                let lines: String =
+                    headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+                client.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{lines}\r\n")).await;
+                let reply = client.reply().await;
+                let readable = reply.header("access-control-allow-origin").is_some();
+                assert_eq!(readable, keyed, "{origins} {path}");
+            }
+            let reply = post(&rig, "/api/route", headers, &chat("auto", "@code hello")).await;
+            assert_eq!(reply.status, if keyed { 200 } else { 403 }, "{origins} {}", reply.text());
+        }
+    }
+}
+
+#[tokio::test]
 async fn top_shows_a_running_gateway_in_the_terminal() {
     let (rig, _models) = rig().await;
     rig.record_of(&rig.chat(&chat("auto", "@code hello")).await).await;

@@ -93,16 +93,74 @@ async fn where_a_rule_shuts_the_fallback_out_its_stand_in_goes_before_smaller_on
 }
 
 #[tokio::test]
-async fn over_the_retry_budget_a_failure_is_told() {
+async fn over_the_retry_budget_an_expert_is_not_called_again_and_the_next_is_asked() {
     // every second call fails: a circuit never opens, as a success lies between
-    let scripts = (0..30).flat_map(|_| [status(500, &[]), json(200, ANSWER)]).collect();
-    let (coder, large) = (Upstream::scripts(scripts).await, Model::honest().await);
-    let setup = Setup::new().expert("coder", coder.addr(), "").large(large.addr, "");
-    let rig = setup.section("retry: { budget: 0%, min_per_second: 0 }").start().await;
-    for expected in [502, 200, 502, 200] {
-        assert_eq!(rig.chat(&chat("coder", "hello")).await.status, expected);
+    let scripts = || (0..30).flat_map(|_| [status(500, &[]), json(200, ANSWER)]).collect();
+    let (one, two) = (Upstream::scripts(scripts()).await, Upstream::scripts(scripts()).await);
+    let large = Model::honest().await;
+    for (budget, most) in [("0%", 1), ("100%", 2)] {
+        let section = format!("retry: {{ budget: {budget}, min_per_second: {} }}", most - 1);
+        let setup = Setup::new().expert_at_all("coder", &[one.addr(), two.addr()], "");
+        let rig = setup.large(large.addr, "").section(&section).start().await;
+        for _ in 0..6 {
+            let before = one.requests().len() + two.requests().len();
+            let reply = rig.chat(&chat("coder", "hello")).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            let calls = one.requests().len() + two.requests().len() - before;
+            assert!((1..=most).contains(&calls), "{budget}: {calls}");
+        }
     }
-    assert_eq!(large.requests(), 0);
+    assert!(large.requests() > 0);
+}
+
+#[tokio::test]
+async fn a_storm_of_failures_is_no_reason_not_to_ask_a_healthy_fallback() {
+    let (coder, large) = (Model::with(&["status-503"]).await, Model::honest().await);
+    let setup = Setup::new().expert("coder", coder.addr, "").large(large.addr, "");
+    let rig = setup.section("retry: { budget: 0%, min_per_second: 0 }").start().await;
+    for _ in 0..40 {
+        assert_eq!(rig.chat(&chat("coder", "hello")).await.status, 200);
+    }
+    assert_eq!(large.requests(), 40);
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_two_endpoints_never_meets_the_second() {
+    let broken = [Model::with(&["reset-before-headers"]).await, Model::with(&["reset-before-headers"]).await];
+    let large = Model::honest().await;
+    let at = broken.each_ref().map(|model| model.addr);
+    let setup = Setup::new().expert_at_all("coder", &at, "quality: { code: 1 }");
+    let rig = setup.large(large.addr, "").start().await;
+    let reply = rig.chat(&chat("auto", "@code hello")).await;
+    assert_eq!(told(&reply), (200, Some("large"), Some("upstream_failure")));
+    assert_eq!(broken.iter().map(Model::requests).sum::<u64>(), 1);
+}
+
+#[tokio::test]
+async fn what_one_fallback_refuses_the_next_may_take() {
+    let too_long = json(400, r#"{"error":{"message":"too long","code":"context_length_exceeded"}}"#);
+    let (large, second) = (Upstream::script(too_long).await, Model::honest().await);
+    let setup = Setup::new().expert("second", second.addr, "").large(large.addr(), "");
+    let rig = setup.fallbacks(&["large", "second"]).start().await;
+    let reply = rig.chat(&chat("auto", "@unsure")).await;
+    assert_eq!(told(&reply), (200, Some("second"), Some("upstream_failure")));
+    // the client named it: it hears what it says
+    assert_eq!(rig.chat(&chat("large", "hello")).await.status, 400);
+}
+
+#[tokio::test]
+async fn endpoints_that_take_no_connection_do_not_keep_a_request_from_the_third() {
+    let well = Model::honest().await;
+    let at = format!(
+        "{{ base_url: 'http://127.0.0.1:1/v1' }}, {{ base_url: 'http://127.0.0.1:2/v1' }}, {{ base_url: 'http://{}/v1' }}",
+        well.addr
+    );
+    for _ in 0..4 {
+        let rig = Setup::new().large_at(&format!("endpoints: [{at}]")).start().await;
+        for _ in 0..3 {
+            assert_eq!(rig.chat(&chat("large", "hello")).await.status, 200);
+        }
+    }
 }
 
 #[tokio::test]
@@ -125,7 +183,7 @@ async fn who_asks_to_be_left_alone_is_and_clients_hear_for_how_long_still() {
             let reply = rig.chat(&chat("large", "hello")).await;
             let wait: u64 = reply.header("retry-after").unwrap().parse().unwrap();
             assert!((1..=30).contains(&wait) && wait > 15, "{code}: {wait}");
-            assert!(matches!(reply.status, 429 | 503), "{code}");
+            assert_eq!(reply.status, code, "the first and those that come while it waits");
         }
         assert_eq!(large.requests().len(), 1, "{code}");
     }

@@ -310,7 +310,8 @@ async fn two_tenants(default: &str) -> (Model, Model, Rig) {
         hash("bank-key"),
         hash("acme-key")
     );
-    let setup = Setup::new().expert("plain", plain.addr, "quality: { general: 1 }").large(large.addr, SAFE);
+    let more = "model: PLAIN_MODEL, quality: { general: 1 }";
+    let setup = Setup::new().expert("plain", plain.addr, more).large(large.addr, SAFE);
     (plain, large, setup.section(&sections).start().await)
 }
 
@@ -332,6 +333,8 @@ async fn no_header_loosens_what_a_policy_requires() {
             ("auto:open", vec![], 403),
             ("auto:strict", vec![policy("open"), ("x-mixgate-expert", "plain")], 403),
             ("auto:strict", vec![("x-mixgate-expert", "plain")], 400),
+            ("auto:open", vec![("x-mixgate-expert", "plain")], 403),
+            ("auto:open", vec![("x-mixgate-expert", "large")], 403),
             ("auto:strict", vec![], 200),
             ("large", vec![], 200),
         ] {
@@ -339,6 +342,30 @@ async fn no_header_loosens_what_a_policy_requires() {
             assert_eq!(reply.status, status, "{default}: {model} {headers:?} {}", reply.text());
         }
         assert_eq!(plain.requests(), 0, "{default}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_required_in_several_lines_is_all_required() {
+    let (plain, large) = (Model::honest().await, Model::honest().await);
+    let place = "governance: { regions: [eu] }";
+    let rig = Setup::new().expert("plain", plain.addr, place).large(large.addr, SAFE).start().await;
+    let require = |tags| ("x-mixgate-require", tags);
+    for (lines, status) in [
+        (vec![require("region:eu")], 200),
+        (vec![require("region:eu, indemnified")], 400),
+        (vec![require("region:eu"), require("indemnified")], 400),
+        (vec![require(""), require("indemnified")], 400),
+        (vec![require("region:eu"), require(""), require("region:eu")], 200),
+    ] {
+        let reply = rig.chat_with(&lines, &chat("plain", "hello")).await;
+        assert_eq!(reply.status, status, "{lines:?} {}", reply.text());
+    }
+    // of what is one value, two are a contradiction
+    for name in ["x-mixgate-expert", "x-mixgate-policy", "x-mixgate-session"] {
+        let reply = rig.chat_with(&[(name, "balanced"), (name, "frugal")], &chat("auto", "hello")).await;
+        assert_eq!(reply.status, 400, "{name}");
+        assert!(reply.text().contains("must stand once"), "{}", reply.text());
     }
 }
 
@@ -372,6 +399,10 @@ async fn a_tenant_hears_of_no_expert_and_no_policy_but_its_own() {
         rig.chat_with(&key, &tools).await,
         post_json(rig.addr(), "/v1/route", &key, &chat("auto", "hello")).await,
     ];
+    // another name of it tells the one that was written, and no more
+    let reply = as_tenant(&rig, "acme", "PLAIN_MODEL", &[]).await;
+    assert_eq!((reply.status, reply.text().contains("`PLAIN_MODEL`")), (403, true), "{}", reply.text());
+    said.push(reply);
     for path in ["/v1/models", "/v1/models/plian"] {
         let mut client = testkit::Client::connect(rig.addr()).await;
         let head =

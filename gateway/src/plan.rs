@@ -19,7 +19,7 @@ use crate::snapshot::{Selector, Snapshot};
 use crate::text::{self, Routable};
 use crate::weigh::{Reading, Weighed, candidates_if_sure, evidence, weigh};
 use crate::wide::{Subject, Thoroughness, look_wider};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 /// Characters of a client's name for something that are shown to it.
 const MAX_SHOWN: usize = 100;
@@ -83,23 +83,27 @@ impl<'h> Wish<'h> {
             if matches!(selector, Selector::Policy(_)) {
                 selector = Selector::Policy(policy);
             }
+        } else if matches!(selector, Selector::Policy(_)) {
+            // before an expert's name takes its place: a tenant's policies hold for what it forces, too
+            check_policy(snapshot, caller, policy)?;
         }
+        let mut asked = model;
         if let Some(name) = text_header(headers, "x-mixgate-expert")? {
             let expert = snapshot.expert_named(name).ok_or_else(|| not_found(snapshot, caller, name))?;
             selector = Selector::Expert(expert);
             forced = true;
+            asked = name;
         }
-        require.extend(required_tags(snapshot, text_header(headers, REQUIRE)?.unwrap_or_default())?);
-        let wish = Self {
+        check_expert(snapshot, caller, selector, asked)?;
+        require.extend(required_tags(snapshot, headers)?);
+        Ok(Self {
             selector,
             forced,
             policy,
             require,
             session: text_header(headers, "x-mixgate-session")?,
             tolerance: None,
-        };
-        wish.check_allowed(snapshot, caller)?;
-        Ok(wish)
+        })
     }
 
     /// Asks a policy, or one with the dial where a dry run sets it.
@@ -114,19 +118,14 @@ impl<'h> Wish<'h> {
             None => ask(&*snapshot.policies[policy].policy),
         }
     }
+}
 
-    fn check_allowed(&self, snapshot: &Snapshot, caller: Caller) -> Result<(), Failure> {
-        let Some(tenant) = caller.0.map(|index| &snapshot.tenants[index]) else { return Ok(()) };
-        if let Selector::Expert(index) = self.selector
-            && tenant.experts.as_ref().is_some_and(|list| !list.contains(&index))
-        {
-            return Err(Failure::ModelNotAllowed(format!("the model `{}`", snapshot.experts[index].name)));
-        }
-        if matches!(self.selector, Selector::Policy(_)) {
-            check_policy(snapshot, caller, self.policy)?;
-        }
-        Ok(())
+/// Holds an expert against the tenant's list. The client is told what it wrote, never whose other name that is.
+fn check_expert(snapshot: &Snapshot, caller: Caller, selector: Selector, asked: &str) -> Result<(), Failure> {
+    if matches!(selector, Selector::Policy(_)) || snapshot.may_select(caller, selector) {
+        return Ok(());
     }
+    Err(Failure::ModelNotAllowed(format!("the model `{}`", shown(asked))))
 }
 
 /// Holds a policy against the tenant's list, wherever it is named.
@@ -140,28 +139,37 @@ fn check_policy(snapshot: &Snapshot, caller: Caller, policy: usize) -> Result<()
 fn unknown_policy(snapshot: &Snapshot, caller: Caller, name: &str) -> Failure {
     let may = |index: &usize| snapshot.may_use_policy(caller, *index);
     let known = (0..snapshot.policies.len()).filter(may).map(|index| snapshot.policies[index].name.as_str());
-    let shown = &name[..name.floor_char_boundary(MAX_SHOWN)];
-    Failure::InvalidValue("x-mixgate-policy", format!("no policy `{shown}`; {}", suggestion(shown, known)))
+    let shown = shown(name);
+    Failure::InvalidValue("x-mixgate-policy", format!("no policy `{shown}`; {}", suggestion(&shown, known)))
 }
 
 fn select(snapshot: &Snapshot, caller: Caller, model: &str) -> Result<Selector, Failure> {
     snapshot.selectors.get(model).copied().ok_or_else(|| not_found(snapshot, caller, model))
 }
 
+/// A client's own text, as much of it as an error repeats.
+fn shown(text: &str) -> String {
+    text.chars().take(MAX_SHOWN).collect()
+}
+
 /// The 404 of a model, with the names that are near among those that the caller may use.
 pub fn not_found(snapshot: &Snapshot, caller: Caller, model: &str) -> Failure {
-    let shown: String = model.chars().take(MAX_SHOWN).collect();
+    let shown = shown(model);
     let may = |(_, selector): &(&String, &Selector)| snapshot.may_select(caller, **selector);
     let known = snapshot.selectors.iter().filter(may).map(|(name, _)| name.as_str());
     let near = suggestion(&shown, known);
     Failure::ModelNotFound { model: shown, near }
 }
 
-/// The tags of the header, as the configuration has them: a client's own text goes into no record.
-fn required_tags(snapshot: &Snapshot, header: &str) -> Result<Vec<Arc<str>>, Failure> {
+/// The tags of the header's lines, which are one list (RFC 9110, section 5.3), as the configuration has them: a
+/// client's own text goes into no record.
+fn required_tags(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Vec<Arc<str>>, Failure> {
     let refuse = |what: String| Failure::InvalidValue(REQUIRE, what);
     let mut tags = Vec::new();
-    for tag in header.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+    let lines = headers.get_all(REQUIRE).iter().map(|line| plain(REQUIRE, line));
+    let lines = lines.collect::<Result<Vec<&str>, Failure>>()?;
+    let written = lines.iter().flat_map(|line| line.split(',')).map(str::trim);
+    for tag in written.filter(|tag| !tag.is_empty()) {
         if tags.len() == MAX_TAGS {
             return Err(refuse(format!("more than {MAX_TAGS} tags")));
         }
@@ -179,10 +187,19 @@ fn required_tags(snapshot: &Snapshot, header: &str) -> Result<Vec<Arc<str>>, Fai
     Ok(tags)
 }
 
+/// The text of a header that stands once; what is empty counts as absent.
 fn text_header<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Failure> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
+    let mut lines = headers.get_all(name).iter();
+    let Some(value) = lines.next() else { return Ok(None) };
+    if lines.next().is_some() {
+        return Err(Failure::InvalidValue(name, "must stand once".to_owned()));
+    }
+    Ok(Some(plain(name, value)?).filter(|text| !text.is_empty()))
+}
+
+fn plain<'h>(name: &'static str, value: &'h HeaderValue) -> Result<&'h str, Failure> {
     let text = value.to_str().map_err(|_| Failure::InvalidValue(name, "must be plain text".to_owned()))?;
-    Ok(Some(text.trim()).filter(|t| !t.is_empty()))
+    Ok(text.trim())
 }
 
 /// Decides where a request goes. `sessions` is `None` for a dry run.

@@ -58,9 +58,12 @@ pub fn service(
     })
 }
 
-/// Pages that may use the admin plane from a browser, beside its own console: only those that are listed.
+/// Pages that may use the admin plane from a browser, beside its own console: only those that are listed, and only
+/// where a key is asked for. What an application's page may ask the models says nothing of what operators see.
 fn pages(snapshot: &Snapshot) -> Pages<'_> {
-    Pages { origins: &snapshot.config.server.cors.origins, of_this_machine: false }
+    let asks_a_key = !snapshot.admin_keys.is_empty();
+    let origins = asks_a_key.then_some(snapshot.config.server.cors.origins.as_slice());
+    Pages { origins: origins.unwrap_or_default(), of_this_machine: false }
 }
 
 /// What is read.

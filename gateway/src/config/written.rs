@@ -182,7 +182,8 @@ pub struct Server {
 #[schemars(deny_unknown_fields)]
 pub struct Cors {
     /// Their origins, such as `https://app.example`; `*`: any, where keys are asked for. None: pages of other sites are
-    /// refused. Pages that this machine itself serves on a loopback name may use a data plane on loopback unlisted.
+    /// refused. Pages that this machine itself serves on a loopback name may use a data plane on loopback unlisted. On the
+    /// admin plane they hold only with `admin_keys`.
     pub origins: Vec<String>,
 }
 

@@ -147,11 +147,15 @@ impl<'a> Attempt<'a> {
             Fault::Operator => {}
             // a limit that the client set says nothing of the endpoint
             _ if hurried => {}
-            _ => permit.failed(error.wait),
+            _ => {
+                let limited = error.outcome == AttemptOutcome::RateLimited;
+                self.endpoint.rate_limited.store(limited, Ordering::Relaxed);
+                permit.failed(error.wait);
+            }
         }
         tracing::warn!(
             request_id = self.record.request_id(), expert = %self.expert.name, endpoint = %self.endpoint.authority,
-            outcome = error.outcome.as_str(), detail = error.failure.message(), "an attempt failed"
+            outcome = error.outcome.as_str(), status = error.status, detail = &*error.detail(), "an attempt failed"
         );
     }
 

@@ -1,6 +1,7 @@
 //! How an attempt fails: whose fault it was, what is told if nobody does better, and how long the endpoint wants to be
 //! left alone.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -36,6 +37,18 @@ pub(super) struct AttemptError {
 impl AttemptError {
     fn new(outcome: AttemptOutcome, status: Option<u16>, fault: Fault, failure: Failure) -> Self {
         Self { outcome, status, fault, failure, wait: None, refusal: None }
+    }
+
+    /// What happened to this attempt, for the log: the failure tells what becomes of the request.
+    pub(super) fn detail(&self) -> Cow<'_, str> {
+        match &self.failure {
+            Failure::UpstreamError { what, .. } | Failure::UpstreamTimeout { what, .. } => {
+                what.as_str().into()
+            }
+            Failure::RateLimited(_) => "it is at its rate limit".into(),
+            Failure::NoHealthyUpstream(_) => "it wants to be left alone for a while".into(),
+            other => other.message().into(),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Walks a plan: per candidate lease, pick, send, probe; another endpoint or the next candidate, until an answer is
 //! committed or the plan ends.
 //!
-//! What comes after a failure is decided in [`retry`], by who was at fault; a failed attempt that is followed by another
-//! takes from the retry budget. Endpoints that fail again and again are passed by ([`crate::expert::circuit`]); where
+//! What comes after a failure is decided in [`retry`], by who was at fault; a second call to the same expert takes from
+//! the retry budget. Endpoints that fail again and again are passed by ([`crate::expert::circuit`]); where
 //! nobody else is left, a fallback is asked all the same. Constraints are asked again before every attempt.
 
 mod attempt;
@@ -12,6 +12,7 @@ mod retry_budget;
 mod through;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,8 +35,10 @@ use retry::{Fault, Left, Next};
 
 pub use retry_budget::RetryBudget;
 
-/// Endpoints of one expert that a request may try.
+/// Endpoints of one expert that a request may reach; those that take no connection do not count.
 const ENDPOINTS_PER_EXPERT: usize = 2;
+/// Endpoints of one expert that a request may call at all.
+const CALLS_PER_EXPERT: usize = 4;
 /// Before another endpoint of an expert that is not well: somewhere below this, doubled with each.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
@@ -117,6 +120,8 @@ struct Walk<'w> {
     last: Option<Failure>,
     /// The shortest time after which someone who was passed by may be asked.
     soonest: Option<Duration>,
+    /// All who were passed by are at their rate limits.
+    rate_limited: bool,
     /// A request that may have been read was repeated.
     repeated: bool,
 }
@@ -131,6 +136,7 @@ impl<'w> Walk<'w> {
             from: None,
             last: None,
             soonest: None,
+            rate_limited: true,
             repeated: false,
         }
     }
@@ -162,7 +168,10 @@ impl<'w> Walk<'w> {
                 Err(_) => {}
             }
         }
-        Err(self.last.take().unwrap_or(Failure::NoHealthyUpstream(self.soonest)))
+        Err(self.last.take().unwrap_or(match self.soonest {
+            Some(_) if self.rate_limited => Failure::RateLimited(self.soonest),
+            _ => Failure::NoHealthyUpstream(self.soonest),
+        }))
     }
 
     /// Asks one expert. `insist`: nobody else is left, so an open circuit is no reason not to.
@@ -176,6 +185,7 @@ impl<'w> Walk<'w> {
         let Some(lease) = expert.lease() else {
             self.reason = Reason::Capacity;
             self.soonest.get_or_insert(Duration::from_secs(1));
+            self.rate_limited = false;
             return Err(Passed::By);
         };
         let answer = self.endpoints(expert, lease, insist).await;
@@ -187,6 +197,7 @@ impl<'w> Walk<'w> {
 
     async fn endpoints(&mut self, expert: &Expert, lease: Lease, insist: bool) -> Result<Answer, Passed> {
         let mut tried = Vec::new();
+        let mut reached = 0;
         let mut lease = Some(lease);
         let mut manner = Manner::default();
         loop {
@@ -205,7 +216,9 @@ impl<'w> Walk<'w> {
                 Err(error) => error,
             };
             tried.push(at);
-            let untried = tried.len() < ENDPOINTS_PER_EXPERT.min(expert.endpoints.len());
+            reached += usize::from(error.fault != Fault::Unreached);
+            let untried =
+                tried.len() < CALLS_PER_EXPERT.min(expert.endpoints.len()) && reached < ENDPOINTS_PER_EXPERT;
             let next = self.after(expert, &error, untried);
             manner.omit_usage |= next == Next::WithoutField;
             manner.fresh = next == Next::FreshConnection;
@@ -227,20 +240,29 @@ impl<'w> Walk<'w> {
     /// What is tried after this failure, if the budget has room for it.
     fn after(&mut self, expert: &Expert, error: &AttemptError, endpoints: bool) -> Next {
         let snapshot = &self.record.snapshot;
+        let order = self.errand.order;
+        let at = order.iter().position(|index| *index == expert.index);
+        let behind = at.map_or(&[][..], |at| &order[at + 1..]);
+        let named = self.errand.constraints.named == Some(expert.index);
+        let last_fallback =
+            snapshot.is_fallback(expert.index) && !behind.iter().any(|index| snapshot.is_fallback(*index));
         let left = Left {
             endpoints,
-            last_word: self.errand.constraints.named == Some(expert.index)
-                || snapshot.is_fallback(expert.index)
-                || self.errand.order.last() == Some(&expert.index),
+            candidates: !behind.is_empty(),
+            named,
+            last_word: named || last_fallback || behind.is_empty(),
             may_omit: expert.stream_usage.may_stop(),
             after_sent: snapshot.config.retry.after_sent,
             repeated: self.repeated,
         };
         let next = retry::next(error.fault, left);
         self.repeated |= matches!(error.fault, Fault::Lost | Fault::Stale);
-        let is_load = error.fault.is_the_endpoints() && next != Next::Stop;
-        let spent = is_load && !snapshot.retry_budget.withdraw();
-        if spent || self.is_out_of_time() { Next::Stop } else { next }
+        // another expert is not burdened by what this one could not do; its own capacity and circuits guard it
+        let next = match next {
+            Next::OtherEndpoint if !snapshot.retry_budget.withdraw() => Next::OtherCandidate,
+            next => next,
+        };
+        if self.is_out_of_time() { Next::Stop } else { next }
     }
 
     /// The end: the refusal that the client caused as it came, else the failure.
@@ -266,6 +288,7 @@ impl<'w> Walk<'w> {
     fn note_wait(&mut self, expert: &Expert) {
         let waits = expert.endpoints.iter().filter_map(|endpoint| endpoint.circuit.remaining());
         self.soonest = waits.chain(self.soonest).min();
+        self.rate_limited &= expert.endpoints.iter().all(|e| e.rate_limited.load(Ordering::Relaxed));
     }
 
     fn is_out_of_time(&self) -> bool {

@@ -23,13 +23,6 @@ pub(super) enum Fault {
     Stale,
 }
 
-impl Fault {
-    /// Whether it says that the endpoint is not well.
-    pub(super) fn is_the_endpoints(self) -> bool {
-        matches!(self, Self::Unreached | Self::Busy | Self::Broken | Self::Lost)
-    }
-}
-
 /// What is tried next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
@@ -50,8 +43,11 @@ pub(super) enum Next {
 pub(super) struct Left {
     /// Another endpoint of this expert was not tried yet.
     pub(super) endpoints: bool,
-    /// The client, or a fallback, has the last word on what the client caused: the client named this expert, or it is a
-    /// fallback.
+    /// A candidate behind this expert.
+    pub(super) candidates: bool,
+    /// The client named this expert.
+    pub(super) named: bool,
+    /// What it says of the client's request is told: the client named it, or no fallback is behind it.
     pub(super) last_word: bool,
     /// A field that the gateway added may be left out.
     pub(super) may_omit: bool,
@@ -70,6 +66,8 @@ pub(super) fn next(fault: Fault, left: Left) -> Next {
         Fault::Client | Fault::Operator | Fault::AddedField => Next::OtherCandidate,
         Fault::Lost | Fault::Stale if left.after_sent == AfterSent::Never || left.repeated => Next::Stop,
         Fault::Stale => Next::FreshConnection,
+        // it may be the request that breaks a model: its one repeat goes to another, where the client did not name this
+        Fault::Lost if left.candidates && !left.named => Next::OtherCandidate,
         Fault::Unreached | Fault::Busy | Fault::Broken | Fault::Lost => elsewhere,
     }
 }
@@ -80,6 +78,8 @@ mod tests {
 
     const LEFT: Left = Left {
         endpoints: true,
+        candidates: true,
+        named: false,
         last_word: false,
         may_omit: true,
         after_sent: AfterSent::Once,
@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn who_is_at_fault_decides_what_is_tried_next() {
         let alone = Left { endpoints: false, may_omit: false, ..LEFT };
-        let named = Left { last_word: true, ..LEFT };
+        let named = Left { named: true, last_word: true, ..LEFT };
+        let last = Left { candidates: false, last_word: true, ..LEFT };
         for (fault, left, expected) in [
             (Fault::Client, LEFT, Next::OtherCandidate),
             (Fault::Client, named, Next::Stop),
@@ -99,7 +100,9 @@ mod tests {
             (Fault::Unreached, LEFT, Next::OtherEndpoint),
             (Fault::Busy, LEFT, Next::OtherEndpoint),
             (Fault::Broken, alone, Next::OtherCandidate),
-            (Fault::Lost, LEFT, Next::OtherEndpoint),
+            (Fault::Lost, LEFT, Next::OtherCandidate),
+            (Fault::Lost, named, Next::OtherEndpoint),
+            (Fault::Lost, last, Next::OtherEndpoint),
             (Fault::Lost, alone, Next::OtherCandidate),
             (Fault::Stale, LEFT, Next::FreshConnection),
         ] {

@@ -77,8 +77,9 @@ fn is_traceparent(value: &[u8]) -> bool {
 const TRACE_CONTEXT: [HeaderName; 2] =
     [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 
-/// Headers of an upstream that the client may see, besides those that begin with one of [`PREFIXES`].
-const PASSED_DOWN: [&str; 7] = [
+/// Headers of an upstream that the client may see, besides its rate limits. Those that name the operator's account,
+/// such as `openai-organization`, stay here.
+const PASSED_DOWN: [&str; 9] = [
     "content-type",
     "content-encoding",
     "cache-control",
@@ -86,15 +87,17 @@ const PASSED_DOWN: [&str; 7] = [
     "retry-after-ms",
     "x-should-retry",
     "x-accel-buffering",
+    "openai-processing-ms",
+    "openai-version",
 ];
-const PREFIXES: [&str; 2] = ["x-ratelimit-", "openai-"];
+const RATE_LIMITS: &str = "x-ratelimit-";
 
 /// Headers of an answer, the gateway's own and hyper's included, for which there is room from the start.
 const ROOM: usize = 12;
 
 /// Those headers of an upstream's answer that the client may see.
 pub(super) fn passed_down(headers: &HeaderMap) -> HeaderMap {
-    let may = |name: &str| PASSED_DOWN.contains(&name) || PREFIXES.iter().any(|p| name.starts_with(p));
+    let may = |name: &str| PASSED_DOWN.contains(&name) || name.starts_with(RATE_LIMITS);
     let mut passed = HeaderMap::with_capacity(ROOM);
     passed.extend(headers.iter().filter(|(name, _)| may(name.as_str())).map(|(n, v)| (n.clone(), v.clone())));
     passed

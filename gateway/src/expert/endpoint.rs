@@ -36,6 +36,8 @@ pub struct Endpoint {
     pub pool: Pool,
     /// Whether it is worth asking.
     pub circuit: Arc<Circuit>,
+    /// What closed its circuit last was its rate limit.
+    pub rate_limited: AtomicBool,
     /// It has refused `stream_options`, which the gateway adds to ask for usage.
     pub refuses_stream_options: AtomicBool,
 }
@@ -62,6 +64,7 @@ impl Endpoint {
             answered: OnceLock::new(),
             pool: Pool::default(),
             circuit: Arc::default(),
+            rate_limited: AtomicBool::new(false),
             refuses_stream_options: AtomicBool::new(false),
         })
     }
