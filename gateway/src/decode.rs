@@ -3,6 +3,9 @@
 //!
 //! A few bytes can stand for a thousand times as many, so only as much is undone as the next reader takes: one
 //! step gives at most two windows of 32 KiB, and the rest of the input waits.
+//!
+//! gzip may have several members, one behind another, whose texts are one (RFC 1952 §2.2): some servers end one with
+//! every event.
 
 use std::io::{self, Write};
 
@@ -88,6 +91,8 @@ enum Decoder {
     Raw(DeflateDecoder<Vec<u8>>),
     /// deflate, of which the first two bytes tell the kind: zlib's frame begins with a number that 31 divides.
     Unknown(Vec<u8>),
+    /// Behind the end: zeros, with which some fill up a block.
+    Filler,
 }
 
 impl Inflater {
@@ -128,14 +133,17 @@ impl Inflater {
         while !self.input.is_empty() {
             let taken = self.decoder.write(&self.input)?;
             self.input.advance(taken);
-            if self.input.is_empty() {
+            let has_ended = taken == 0;
+            if has_ended {
+                self.decoder.finish()?;
+            } else if self.input.is_empty() {
                 // an event must not wait for the frame behind it
                 self.decoder.flush()?;
-            } else if taken == 0 {
-                // behind the end: filler, which nobody reads
-                self.input = Bytes::new();
             }
             let out = self.decoder.out();
+            if has_ended {
+                self.decoder = self.decoder.behind_end(self.input[0])?;
+            }
             if !out.is_empty() {
                 return Ok(Some(Bytes::from(out)));
             }
@@ -151,21 +159,38 @@ impl Inflater {
         match &mut self.decoder {
             // an empty body is empty, whatever it was said to be
             _ if self.taken == 0 => Ok(()),
-            Decoder::Gzip(decoder) => decoder.try_finish(),
-            Decoder::Zlib(decoder) => decoder.try_finish(),
-            Decoder::Raw(decoder) => decoder.try_finish(),
-            Decoder::Unknown(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+            decoder => decoder.finish(),
         }
     }
 }
 
 impl Decoder {
+    /// What reads on where its text has ended and this byte follows.
+    fn behind_end(&self, next: u8) -> io::Result<Self> {
+        match self {
+            _ if next == 0 => Ok(Self::Filler),
+            Self::Gzip(_) => Ok(Self::Gzip(GzDecoder::new(Vec::new()))),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        match self {
+            Self::Gzip(decoder) => decoder.try_finish(),
+            Self::Zlib(decoder) => decoder.try_finish(),
+            Self::Raw(decoder) => decoder.try_finish(),
+            Self::Unknown(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Self::Filler => Ok(()),
+        }
+    }
+
     fn write(&mut self, input: &[u8]) -> io::Result<usize> {
         match self {
             Self::Gzip(decoder) => decoder.write(input),
             Self::Zlib(decoder) => decoder.write(input),
             Self::Raw(decoder) => decoder.write(input),
             Self::Unknown(_) => Ok(0),
+            Self::Filler => Ok(input.iter().take_while(|byte| **byte == 0).count()),
         }
     }
 
@@ -174,7 +199,7 @@ impl Decoder {
             Self::Gzip(decoder) => decoder.flush(),
             Self::Zlib(decoder) => decoder.flush(),
             Self::Raw(decoder) => decoder.flush(),
-            Self::Unknown(_) => Ok(()),
+            Self::Unknown(_) | Self::Filler => Ok(()),
         }
     }
 
@@ -183,7 +208,7 @@ impl Decoder {
             Self::Gzip(decoder) => std::mem::take(decoder.get_mut()),
             Self::Zlib(decoder) => std::mem::take(decoder.get_mut()),
             Self::Raw(decoder) => std::mem::take(decoder.get_mut()),
-            Self::Unknown(_) => Vec::new(),
+            Self::Unknown(_) | Self::Filler => Vec::new(),
         }
     }
 }
@@ -272,6 +297,37 @@ mod tests {
     }
 
     #[test]
+    fn members_of_gzip_are_one_text_however_they_are_cut() {
+        let text = "an answer ".repeat(20_000);
+        let (first, rest) = text.as_bytes().split_at(150_000);
+        let packed = [gzip(first), gzip(b""), gzip(rest)].concat();
+        let filled = [&packed[..], &[0; 40]].concat();
+        for cut in [1, 2, 7, packed.len()] {
+            assert!(undone(Coding::Gzip, &packed, cut).unwrap().0 == text.as_bytes(), "in pieces of {cut}");
+            assert!(undone(Coding::Gzip, &filled, cut).unwrap().0 == text.as_bytes(), "filled up");
+            assert!(undone(Coding::Gzip, &packed[..packed.len() - 1], cut).is_err(), "without its end");
+        }
+        let mut wrong = packed;
+        let checksum = gzip(first).len() - 8;
+        wrong[checksum] ^= 1;
+        assert!(undone(Coding::Gzip, &wrong, 64).is_err(), "the first member's checksum");
+    }
+
+    #[test]
+    fn a_member_for_each_event_comes_out_before_the_next() {
+        let mut inflater = Inflater::new(Coding::Gzip).unwrap();
+        for event in ["data: one\n\n", "data: two\n\n", "data: three\n\n"] {
+            inflater.feed(Bytes::from(gzip(event.as_bytes())));
+            let mut came = Vec::new();
+            while let Some(piece) = inflater.step().unwrap() {
+                came.extend_from_slice(&piece);
+            }
+            assert_eq!(came, event.as_bytes());
+        }
+        inflater.finish().unwrap();
+    }
+
+    #[test]
     fn what_is_not_compressed_is_an_error_and_filler_behind_the_end_is_none() {
         assert!(undone(Coding::Gzip, b"{\"choices\":[]}", 99).is_err());
         assert!(undone(Coding::Deflate, b"{", 99).is_err());
@@ -279,6 +335,16 @@ mod tests {
         let packed = [&gzip(b"text")[..], &[0; 40]].concat();
         for cut in [1, packed.len()] {
             assert_eq!(undone(Coding::Gzip, &packed, cut).unwrap().0, b"text");
+        }
+        for (coding, packed) in
+            [(Coding::Gzip, gzip(b"text")), (Coding::Deflate, zlib(b"text")), (Coding::Deflate, raw(b"text"))]
+        {
+            for behind in [&b"x"[..], b"\0\0x", b"\x1fx"] {
+                let packed = [&packed[..], behind].concat();
+                for cut in [1, packed.len()] {
+                    assert!(undone(coding, &packed, cut).is_err(), "{coding:?} with {behind:?} behind it");
+                }
+            }
         }
     }
 

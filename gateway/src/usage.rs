@@ -56,15 +56,24 @@ impl Usage {
         }
     }
 
+    /// Not believed where it tells more tokens than there can have been.
+    #[must_use]
+    pub fn within(self, most: Option<u64>) -> Self {
+        let is_more = most.is_some_and(|most| self.input.saturating_add(self.output) > most);
+        Self { implausible: self.implausible || is_more, ..self }
+    }
+
     /// Tells no tokens at all.
     fn is_empty(&self) -> bool {
         self.input == 0 && self.output == 0 && !self.implausible
     }
 
-    /// The later of two reports of one answer: totals that run on, or a last one that some servers send empty.
+    /// The later of two reports of one answer: totals that run on, or a last one that some servers send empty. A cost
+    /// stands until another is told.
     #[must_use]
     pub fn followed_by(self, later: Self) -> Self {
-        if later.is_empty() { Self { cost: later.cost.or(self.cost), ..self } } else { later }
+        let cost = later.cost.or(self.cost);
+        Self { cost, ..if later.is_empty() { self } else { later } }
     }
 }
 
@@ -187,12 +196,12 @@ impl Figures {
     }
 }
 
-/// A cost in USD: a number (OpenRouter), or an object with the sum in it (Perplexity).
+/// A cost in USD: a number (OpenRouter), or an object with the sum in it (Perplexity); some servers write it in quotes.
 fn usd(raw: &RawValue) -> Option<MicroUsd> {
-    let text = raw.get();
-    let number = match text.parse::<f64>() {
-        Ok(number) => number,
-        Err(_) => pick(text.as_bytes(), ["total_cost"])?[0]?.get().parse().ok()?,
+    let number = |raw: &RawValue| raw.get().trim_matches('"').parse::<f64>().ok();
+    let number = match number(raw) {
+        Some(number) => number,
+        None => number(pick(raw.get().as_bytes(), ["total_cost"])?[0]?)?,
     };
     (0.0..=DEAREST).contains(&number).then(|| MicroUsd((number * 1e6).round() as i64))
 }
@@ -331,7 +340,11 @@ mod tests {
         assert_eq!(cost("0"), Some(MicroUsd(0)));
         assert_eq!(cost("1.4e-4"), Some(MicroUsd(140)));
         assert_eq!(cost(r#"{"input_tokens_cost":0.1,"total_cost":0.3}"#), Some(MicroUsd(300_000)));
-        for nonsense in ["-1", "1e30", "1e400", "null", "\"free\"", "{}", "[]"] {
+        assert_eq!(cost("\"0.25\""), Some(MicroUsd(250_000)));
+        assert_eq!(cost(r#"{"total_cost":"0.3"}"#), Some(MicroUsd(300_000)));
+        for nonsense in
+            ["\"\"", "\"NaN\"", "\"inf\"", "\"-1\"", "-1", "1e30", "1e400", "null", "\"free\"", "{}", "[]"]
+        {
             assert_eq!(cost(nonsense), None, "{nonsense}");
         }
     }
@@ -342,6 +355,23 @@ mod tests {
         let later = read(r#"{"prompt_tokens":10,"completion_tokens":5}"#);
         assert_eq!(first.followed_by(later), later);
         assert_eq!(later.followed_by(read(r#"{"prompt_tokens":0,"completion_tokens":0}"#)), later);
+    }
+
+    #[test]
+    fn a_cost_stands_until_another_is_told() {
+        let paid = read(r#"{"prompt_tokens":10,"completion_tokens":1,"cost":0.25}"#);
+        let silent = read(r#"{"prompt_tokens":10,"completion_tokens":5}"#);
+        assert_eq!(paid.followed_by(silent), Usage { cost: Some(MicroUsd(250_000)), ..silent });
+        let more = read(r#"{"prompt_tokens":10,"completion_tokens":5,"cost":0.5}"#);
+        assert_eq!(paid.followed_by(more).followed_by(silent).cost, Some(MicroUsd(500_000)));
+    }
+
+    #[test]
+    fn more_tokens_than_there_can_have_been_are_not_believed() {
+        let usage = read(r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":100}"#);
+        for (most, implausible) in [(None, false), (Some(100), false), (Some(99), true)] {
+            assert_eq!(usage.within(most).implausible, implausible, "{most:?}");
+        }
     }
 
     #[test]

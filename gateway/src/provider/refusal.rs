@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use http::StatusCode;
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// Who is at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,7 @@ impl Refusal {
             401 | 403 | 407 => Self::Credentials,
             402 => Self::Credit,
             424 => Self::Upstream,
+            400 | 422 if words.name_a_field() => Self::Client,
             405 | 410 | 501 if !words.name_the_model() => Self::UnknownPath,
             404 if words.name_a_field() => Self::Client,
             404 if !words.name_the_model() => Self::UnknownPath,
@@ -116,7 +117,7 @@ impl Words {
                 self.codes.push(text);
             }
             "param" | "loc" => self.fields.push(text),
-            "request_id" | "id" | "trace" | "object" | "path" | "timestamp" => {}
+            "details" => {}
             _ => {
                 self.message.push_str(&text);
                 self.message.push('\n');
@@ -155,8 +156,10 @@ impl Words {
 
     /// A field of the request other than its model, or a thing that it refers to.
     fn name_a_field(&self) -> bool {
-        let field =
-            |name: &String| !matches!(name.as_str(), "" | "model" | "body" | "path" | "query" | "null");
+        let field = |name: &String| {
+            let last = name.rsplit('.').next().unwrap_or_default();
+            !matches!(last, "" | "model" | "model_id" | "model_name" | "body" | "path" | "query" | "null")
+        };
         self.fields.iter().any(field) || self.message.contains("no such file object")
     }
 
@@ -215,7 +218,28 @@ impl Words {
     }
 }
 
-/// Collects every string of a JSON text, by the nearest key.
+/// Where servers say what is wrong, each at any depth within the others. Anything else may be the request's own text,
+/// which they echo: FastAPI's `input` and `ctx`.
+const TELLING: [&str; 16] = [
+    "message",
+    "msg",
+    "detail",
+    "details",
+    "error",
+    "errors",
+    "code",
+    "type",
+    "status",
+    "status_code",
+    "reason",
+    "error_code",
+    "error_type",
+    "error_message",
+    "param",
+    "loc",
+];
+
+/// Collects the strings of a JSON text that tell something, by the nearest key.
 struct Collect<'w> {
     words: &'w mut Words,
     key: &'w str,
@@ -238,7 +262,12 @@ impl<'de> Visitor<'de> for Collect<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            map.next_value_seed(Collect { words: self.words, key: &key })?;
+            match TELLING.into_iter().find(|telling| key.eq_ignore_ascii_case(telling)) {
+                Some(key) => map.next_value_seed(Collect { words: self.words, key })?,
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
         }
         Ok(())
     }
@@ -309,13 +338,19 @@ fn says_the_model_is_absent(sentence: &str) -> bool {
     ];
     if BEFORE.iter().any(|words| sentence.contains(words)) || sentence.contains("模型不存在") {
         // «invalid model parameters», «invalid model output» are of the request
-        return !["parameter", "output", "setting"].iter().any(|noun| sentence.contains(noun));
+        return !["parameter", "input", "output", "setting"].iter().any(|noun| sentence.contains(noun));
     }
     let words = sentence.match_indices(|c: char| c.is_alphanumeric()).map(|(at, _)| at);
     let starts = words.filter(|at| *at == 0 || !sentence[..*at].ends_with(|c: char| c.is_alphanumeric()));
     starts.into_iter().any(|at| {
         let rest = &sentence[at..];
-        NOUNS.iter().any(|noun| rest.strip_prefix(noun).is_some_and(|behind| is_absent(behind, &BEHIND)))
+        // «the voice for model x is not available» is of the voice
+        let is_subject =
+            !sentence[..at].trim_end().trim_end_matches(" this").trim_end_matches(" the").ends_with("for");
+        is_subject
+            && NOUNS
+                .iter()
+                .any(|noun| rest.strip_prefix(noun).is_some_and(|behind| is_absent(behind, &BEHIND)))
     })
 }
 
@@ -338,7 +373,10 @@ fn is_absent(behind: &str, phrases: &[&str]) -> bool {
         "support",
         "argument",
     ];
-    if behind.starts_with(|c: char| c.is_alphanumeric()) {
+    // another word, or what the model has: «the model's logprobs»
+    if behind.starts_with(|c: char| c.is_alphanumeric())
+        || ["'s ", "’s "].iter().any(|of| behind.starts_with(of))
+    {
         return false;
     }
     let found = phrases.iter().filter_map(|phrase| behind.find(phrase)).min();
@@ -430,6 +468,13 @@ mod tests {
             "invalid model parameters: top_p must be below 1",
             "Conversation roles must alternate user/assistant",
             "max_tokens is too large",
+            "Invalid model input: messages must alternate user/assistant",
+            "The model's logprobs are not available when stream is true",
+            "The model’s logprobs are not available when stream is true",
+            "The requested voice for model gpt-4o-audio is not available",
+            "The requested voice for this model is not available",
+            "This model's `seed` is deprecated, use `random_seed`",
+            "'temperature' is deprecated for this model.",
         ] {
             let body = format!(
                 r#"{{"error":{{"message":{},"type":"invalid_request_error","param":null,"code":null}}}}"#,
@@ -441,6 +486,25 @@ mod tests {
         }
         assert_eq!(read(413, "<html><h1>413 Request Entity Too Large</h1></html>"), Refusal::Client);
         assert_eq!(read(400, ""), Refusal::Client);
+    }
+
+    #[test]
+    fn words_of_the_request_and_of_its_fields_are_the_clients() {
+        for body in [
+            r#"{"detail":[{"type":"float_parsing","loc":["body","temperature"],"msg":"Input should be a valid number","input":"invalid api key"}]}"#,
+            r#"{"detail":[{"type":"string_type","msg":"Input should be a valid string","input":{"message":"my model does not exist"}}]}"#,
+            r#"{"detail":[{"type":"value_error","msg":"Value error","ctx":{"error":"the model x does not exist"}}]}"#,
+            r#"{"error":{"message":"bad request","request":{"message":"the model x does not exist","code":"invalid_api_key"}}}"#,
+            r#"{"error":{"message":"The model x is not found in the list of voices","param":"audio.voice"}}"#,
+            r#"{"error":{"message":"Image could not be fetched: endpoint https://x/a not found","param":"messages"}}"#,
+            r#"{"error":{"message":"The model x is deprecated with it","param":"messages[0].content"}}"#,
+        ] {
+            for status in [400, 422] {
+                assert_eq!(read(status, body), Refusal::Client, "{status} {body}");
+            }
+        }
+        let absent = r#"{"error":{"message":"The model x does not exist","param":"body.model"}}"#;
+        assert_eq!(read(400, absent), Refusal::UnknownModel);
     }
 
     #[test]
