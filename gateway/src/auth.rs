@@ -23,7 +23,11 @@ impl KeyHash {
 
     /// Reads `sha256:` and 64 hex digits.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix("sha256:").filter(|d| d.len() == 64 && d.is_ascii())?;
+        let digits = text.strip_prefix("sha256:").filter(|d| d.len() == 64)?;
+        // `from_str_radix` would take a sign
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
         let mut hash = [0; 32];
         for (byte, pair) in hash.iter_mut().zip(digits.as_bytes().chunks(2)) {
             *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
@@ -109,9 +113,13 @@ mod tests {
     #[test]
     fn what_is_no_hash_is_refused() {
         let long = format!("sha256:{}", "g".repeat(64));
-        for text in ["", "sk-one", "sha256:", "sha256:00", long.as_str()] {
+        let signed = format!("sha256:{}", "+1".repeat(32));
+        for text in ["", "sk-one", "sha256:", "sha256:00", long.as_str(), signed.as_str()] {
             assert_eq!(KeyHash::parse(text), None, "{text}");
         }
+        let lower = format!("sha256:{}", "a1".repeat(32));
+        assert_eq!(KeyHash::parse(&lower.to_uppercase().replace("SHA", "sha")), KeyHash::parse(&lower));
+        assert!(KeyHash::parse(&lower).is_some());
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let checked = config::load(&args.config).map_err(|faults| Exit::Input(faults.to_string()))?;
+    crate::ledger::look(&checked.config.log.decisions).map_err(Exit::Input)?;
     let classifier = load_classifier(&checked.config).map_err(Exit::Input)?;
     let warnings = checked.warnings.clone();
     let meter = Meter::new(classifier.version());

@@ -1,13 +1,15 @@
 //! Holds the parts of a configuration against each other: names that must exist, ranges, addresses, and the
 //! refusals that keep a gateway from starting in a state its operator did not mean.
 
+mod addresses;
 mod bounds;
+mod keys;
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, ToSocketAddrs};
 
+use http::HeaderName;
 use http::uri::Authority;
-use http::{HeaderName, Uri};
 
 use super::fault::{Faults, Place, suggestion};
 use super::tree::Spot;
@@ -23,6 +25,7 @@ pub(super) fn check(config: &Config, tree: &Spot, faults: &mut Faults) -> Vec<St
     check.policies();
     check.references();
     check.tenants();
+    check.keys();
     check.warnings
 }
 
@@ -62,9 +65,8 @@ impl<'c> Check<'c> {
             let help = "set `server.admin_keys` (see `mixgate hash-key`), or listen on 127.0.0.1";
             self.faults.push(place, "the admin listener is beyond loopback without a key", help);
         }
+        self.listeners();
         self.pages();
-        let keys = self.config.server.admin_keys.clone();
-        self.hashes(&keys, self.tree.get("server").and_then(|s| s.get("admin_keys")));
     }
 
     /// Origins of pages and names of this machine.
@@ -95,16 +97,6 @@ impl<'c> Check<'c> {
                 format!("`{host}` is no name of a machine"),
                 "without scheme and port: gateway.internal",
             );
-        }
-    }
-
-    fn hashes(&mut self, keys: &[String], list: Option<&Spot>) {
-        for (index, key) in keys.iter().enumerate() {
-            if crate::auth::KeyHash::parse(key).is_none() {
-                let place = list.and_then(|l| l.item(index)).map_or_else(Place::default, |s| s.place);
-                let help = "keys are kept hashed: `mixgate hash-key` reads a key and prints `sha256:` and 64 hex digits";
-                self.faults.push(place, "this is no hash of a key", help);
-            }
         }
     }
 
@@ -154,42 +146,6 @@ impl<'c> Check<'c> {
         }
     }
 
-    fn addresses(&mut self, expert: &Expert, spot: &Spot) {
-        let name = &expert.name;
-        match (&expert.base_url, expert.endpoints.is_empty()) {
-            (None, true) if spot.get("base_url").is_none() && spot.get("endpoints").is_none() => {
-                let help = "base_url: http://127.0.0.1:8001/v1";
-                self.faults.push(spot.place, format!("the expert `{name}` has no address"), help);
-            }
-            (Some(_), false) => {
-                let place = spot.key("endpoints").unwrap_or(spot.place);
-                self.faults.push(
-                    place,
-                    "`base_url` and `endpoints` say the same thing twice",
-                    "keep one of them",
-                );
-            }
-            _ => {}
-        }
-        if let Some(url) = &expert.base_url {
-            self.url(url, spot.get("base_url").map_or(spot.place, |s| s.place));
-        }
-        let endpoints = spot.get("endpoints");
-        for (index, endpoint) in expert.endpoints.iter().enumerate() {
-            let at = endpoints.and_then(|e| e.item(index));
-            let place = at.and_then(|e| e.get("base_url")).map_or(spot.place, |s| s.place);
-            self.url(&endpoint.base_url, place);
-            if endpoint.weight == 0 {
-                let place = at.and_then(|e| e.get("weight")).map_or(spot.place, |s| s.place);
-                self.faults.push(
-                    place,
-                    "a weight of 0 would never be chosen",
-                    "take the endpoint out instead",
-                );
-            }
-        }
-    }
-
     /// The key and further headers: what cannot be sent is refused, not left out.
     fn headers(&mut self, expert: &Expert, spot: &Spot) {
         if expert.api_key.as_ref().is_some_and(|key| key.header("").is_none()) {
@@ -213,18 +169,6 @@ impl<'c> Check<'c> {
                 }
                 Ok(_) => {}
             }
-        }
-    }
-
-    fn url(&mut self, url: &str, place: Place) {
-        let parsed: Option<Uri> = url.parse().ok();
-        let good = parsed.as_ref().is_some_and(|u| {
-            matches!(u.scheme_str(), Some("http" | "https"))
-                && u.authority().is_some_and(|a| !a.as_str().contains('@') && !a.host().is_empty())
-        });
-        if !good {
-            let help = "write the address up to and including /v1: https://api.openai.com/v1";
-            self.faults.push(place, format!("`{url}` is no http or https address"), help);
         }
     }
 
@@ -281,6 +225,12 @@ impl<'c> Check<'c> {
             }
         }
         let is_fallback = expert.name == self.config.fallback.primary();
+        if is_fallback && matches!(expert.price, Some(Pricing::Reported(_))) {
+            self.warnings.push(format!(
+                "the fallback `{}` has `price: reported`: its cost is unknown before it answers, so no savings are told; give it a price list",
+                expert.name
+            ));
+        }
         if expert.quality.is_empty() && expert.catalogue.is_none() && !is_fallback {
             let note = format!(
                 "the expert `{}` has no quality figure: it is used only where a request names it",
@@ -472,7 +422,6 @@ impl<'c> Check<'c> {
                     "`mixgate hash-key` makes one fit for `keys`",
                 );
             }
-            self.hashes(keys, spot.get("keys"));
             for (list, noun, names, known) in [
                 ("experts", "expert", tenant.experts.as_deref(), &experts),
                 ("policies", "policy", tenant.policies.as_deref(), &policies),

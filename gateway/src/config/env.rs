@@ -94,12 +94,14 @@ fn resolve(reference: &str, environment: Environment<'_>, place: Place, faults: 
         faults.push(place, format!("`{name}` is no name of a variable"), help);
         return String::new();
     }
-    match (environment(name).filter(|value| !value.is_empty()), default) {
+    let value = environment(name);
+    let state = if value.is_some() { "is empty" } else { "is not set" };
+    match (value.filter(|value| !value.is_empty()), default) {
         (Some(value), _) => value,
         (None, Some(default)) => default.to_owned(),
         (None, None) => {
             let help = format!("set it, or give a default: ${{{name}:-…}}");
-            faults.push_unset(place, format!("the environment variable `{name}` is not set"), help);
+            faults.push_unset(place, format!("the environment variable `{name}` {state}"), help);
             String::new()
         }
     }

@@ -7,6 +7,9 @@ use super::units::REDACTED;
 const TELLING: [&str; 9] =
     ["key", "token", "secret", "password", "passwd", "authoriz", "credential", "cookie", "headers"];
 
+/// Settings whose names only sound like it.
+const SETTINGS: [&str; 2] = ["first_token", "max_output_tokens"];
+
 /// A line as it may be shown, and what was taken out of it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Masked {
@@ -37,7 +40,7 @@ pub(super) fn line(lines: &[String], index: usize) -> Masked {
     let mut at = 0;
     while let Some((key, behind)) = next_key(line, at) {
         at = behind;
-        if is_telling(key) {
+        if is_telling(key) && !is_setting(lines, index, key, behind) {
             let end = end_of_value(line, behind);
             let start = behind + (line[behind..].len() - line[behind..].trim_start().len());
             masked.text.push_str(&line[from..start.min(end)]);
@@ -76,6 +79,46 @@ impl Masked {
 fn is_telling(key: &str) -> bool {
     let key = key.to_lowercase();
     TELLING.iter().any(|part| key.contains(part))
+}
+
+/// Whether the key on this line is a setting with one plain value: `headers` is, under `timeouts`.
+fn is_setting(lines: &[String], index: usize, key: &str, behind: usize) -> bool {
+    let line = &lines[index];
+    let value = line[behind..].trim_start();
+    if value.is_empty() || value.starts_with(['{', '[', '|', '>', '#', '&', '*', '!']) {
+        return false;
+    }
+    let parent = || parent_on_line(&line[..behind]).or_else(|| parent_above(lines, index));
+    SETTINGS.contains(&key) || (key == "headers" && parent() == Some("timeouts"))
+}
+
+/// The key whose `{` is still open at the end of `before`.
+fn parent_on_line(before: &str) -> Option<&str> {
+    let mut closed = 0;
+    let open = before.char_indices().rev().find(|(_, c)| match c {
+        '}' => {
+            closed += 1;
+            false
+        }
+        '{' if closed > 0 => {
+            closed -= 1;
+            false
+        }
+        other => *other == '{',
+    });
+    let outer = before[..open?.0].trim_end().strip_suffix(':')?;
+    let start = outer.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |at| at + 1);
+    Some(&outer[start..])
+}
+
+/// The key of the nearest line above that stands further left, where this line has no `{` of its own.
+fn parent_above(lines: &[String], index: usize) -> Option<&str> {
+    if lines[index].contains('{') {
+        return None;
+    }
+    let below = indent(&lines[index]);
+    let above = lines[..index].iter().rev().find(|line| !line.trim().is_empty() && indent(line) < below)?;
+    next_key(above, 0).map(|(key, _)| key)
 }
 
 /// The next word with a colon behind it, from `at` on, and where its value begins.
@@ -222,6 +265,33 @@ mod tests {
         }
         assert_eq!(shown("    api_key: x\n    model: m", 1), "    model: m");
         assert_eq!(shown("headers:\n  a: b\nmodel: m", 2), "model: m");
+    }
+
+    #[test]
+    fn a_time_limit_is_no_secret_and_a_header_is_one() {
+        for (text, index) in [
+            ("    timeouts:\n      headers: 1.5x", 1),
+            ("    timeouts:\n      total: 1s\n      headers: 1.5x", 2),
+            ("    timeouts: { headers: 1.5x, first_token: 2y }", 0),
+            ("    timeouts:\n      first_token: 1.5x", 1),
+            ("    max_output_tokens: many", 0),
+        ] {
+            assert_eq!(shown(text, index), text.lines().nth(index).unwrap());
+        }
+        for (text, index) in [
+            ("    headers:\n      x-a: canary", 1),
+            ("    headers: { x-a: canary }", 0),
+            ("    headers: canary", 0),
+            ("    timeouts: { total: 1s }\n    headers: canary", 1),
+            ("  - { timeouts: { total: 1s }, headers: canary }", 0),
+            ("    timeouts:\n      headers: { x-a: canary }", 1),
+            ("    timeouts:\n      headers:\n        x-a: canary", 2),
+            ("    headers:\n      timeouts:\n        headers: canary", 2),
+            ("    headers: { timeouts: { headers: canary } }", 0),
+        ] {
+            let shown = shown(text, index);
+            assert!(!shown.contains("canary") && shown.contains(REDACTED), "{text}: {shown}");
+        }
     }
 
     #[test]

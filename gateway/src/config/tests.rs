@@ -276,3 +276,98 @@ fn a_list_of_fallbacks_names_each_expert_once() {
         );
     }
 }
+
+#[test]
+fn a_key_says_who_asks_so_nobody_shares_one() {
+    let hash = |key: &str| crate::auth::KeyHash::of(key).to_string();
+    let (one, other) = (hash("one"), hash("other"));
+    let upper = format!("sha256:{}", one["sha256:".len()..].to_uppercase());
+    let tenants = |a: &[&str], b: &[&str]| {
+        format!("tenants:\n  - {{ name: a, keys: {a:?} }}\n  - {{ name: b, keys: {b:?} }}\n")
+    };
+    let admin = |keys: &[&str]| format!("server: {{ admin_keys: {keys:?} }}\n");
+    assert!(read(&with(&tenants(&[&one], &[&other]))).is_ok());
+    assert!(read(&with(&(admin(&[&hash("admin")]) + &tenants(&[&one], &[&other])))).is_ok());
+    for (text, line, column, what) in [
+        (tenants(&[&one], &[&one]), 10, 23, "`a` and `b` have the same key"),
+        (tenants(&[&one], &[&other, &upper]), 10, 98, "`a` and `b` have the same key"),
+        (tenants(&[&one, &upper], &[&other]), 9, 98, "`a` has this key twice"),
+        (admin(&[&one, &one]), 8, 99, "`admin_keys` has this key twice"),
+        (admin(&[&one]) + &tenants(&[&upper], &[&other]), 10, 23, "`a` and the admin listener have the same"),
+        (tenants(&[&other], &[&one]) + &admin(&[&one]), 11, 24, "`b` and the admin listener have the same"),
+    ] {
+        let found = faults(&with(&text));
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert_eq!((found[0].0, found[0].1), (line, column), "{text}: {found:?}");
+        assert!(found[0].2.contains(what), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_empty_is_told_from_one_that_is_not_set() {
+    let text = EXPERT.replace("model: m", "model: ${X}");
+    let told = |environment: Environment<'_>| parse("t.yaml", &text, environment).unwrap_err().to_string();
+    assert!(told(&|_| None).contains("the environment variable `X` is not set"));
+    assert!(told(&|_| Some(String::new())).contains("the environment variable `X` is empty"));
+}
+
+#[test]
+fn a_fallback_whose_price_is_reported_is_warned_of() {
+    let warnings = |text: &str| read(text).unwrap().warnings;
+    assert!(warnings(EXPERT).is_empty());
+    let text = EXPERT.replace("{ input_per_1m: 1, output_per_1m: 2 }", "reported");
+    assert!(warnings(&text)[0].contains("no savings are told"), "{:?}", warnings(&text));
+}
+
+#[test]
+fn an_address_that_can_only_fail_is_refused_where_it_stands() {
+    let at = |url: &str| EXPERT.replace("http://127.0.0.1:1/v1", &format!("\"{url}\""));
+    for url in [
+        "http://127.0.0.1:8081/v1",
+        "http://10.0.0.1:8080/v1",
+        "https://h/v1?a=b",
+        "https://h/embeddings/v1",
+        "https://h/completions-api",
+    ] {
+        assert!(read(&at(url)).is_ok(), "{url}");
+    }
+    for (url, what) in [
+        ("http://127.0.0.1:0/v1", "port 0"),
+        ("http://h/v1#x", "has no `#`"),
+        ("http://127.0.0.1:8080/v1", "own `server.listen`"),
+        ("https://h/v1/chat/completions", "`/chat/completions` is not part"),
+        ("https://h/v1/completions/", "`/completions` is not part"),
+        ("https://h/v1/embeddings?a=b", "`/embeddings` is not part"),
+    ] {
+        let found = faults(&at(url));
+        assert_eq!((found.len(), found[0].0, found[0].1), (1, 6, 15), "{url}: {found:?}");
+        assert!(found[0].2.contains(what), "{url}: {found:?}");
+    }
+    let two = |one: &str, other: &str| {
+        let list = format!("endpoints: [{{ base_url: \"{one}\" }}, {{ base_url: \"{other}\" }}]");
+        EXPERT.replace("base_url: http://127.0.0.1:1/v1", &list)
+    };
+    assert!(read(&two("http://a/v1", "http://b/v1")).is_ok());
+    let found = faults(&two("http://a/v1", "http://a/v1/"));
+    assert_eq!((found.len(), found[0].0, found[0].1), (1, 6, 58), "{found:?}");
+    assert!(found[0].2.contains("same endpoint twice"), "{found:?}");
+}
+
+#[test]
+fn both_listeners_have_a_port_of_their_own() {
+    let both = |one: &str, other: &str| {
+        with(&format!("server: {{ anonymous: true, listen: \"{one}\", admin_listen: \"{other}\" }}\n"))
+    };
+    for (one, other) in [
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("127.0.0.1:8080", "127.0.0.1:8081"),
+        ("127.0.0.1:8080", "127.0.0.2:8080"),
+    ] {
+        assert!(read(&both(one, other)).is_ok(), "{one} {other}");
+    }
+    for one in ["127.0.0.1:9000", "0.0.0.0:9000"] {
+        let found = faults(&both(one, "127.0.0.1:9000"));
+        assert_eq!((found.len(), found[0].0), (1, 8), "{found:?}");
+        assert!(found[0].1 > 50 && found[0].2.contains("the same port"), "{found:?}");
+    }
+}

@@ -104,16 +104,50 @@ fn open_file(path: &Path) -> io::Result<File> {
 }
 
 /// The ledger that `log.decisions` names: `stdout`, `stderr`, `off` or a path.
+///
+/// # Errors
+///
+/// When the file cannot be opened; the error names it.
 pub fn open(target: &str, dropped: &IntCounter) -> io::Result<Box<dyn Ledger>> {
     let (out, path): (Out, _) = match target {
         "off" => return Ok(Box::new(Off)),
         "stdout" => (Box::new(io::stdout()), None),
         "stderr" => (Box::new(io::stderr()), None),
-        path => (Box::new(open_file(Path::new(path))?), Some(path.into())),
+        path => {
+            let file = open_file(Path::new(path));
+            (
+                Box::new(file.map_err(|error| io::Error::new(error.kind(), unusable(path, &error)))?),
+                Some(path.into()),
+            )
+        }
     };
     let mut log = JsonLines::new(out, dropped.clone())?;
     log.path = path;
     Ok(Box::new(log))
+}
+
+/// Whether `open` could open it, as far as can be told without creating anything.
+pub(crate) fn look(target: &str) -> Result<(), String> {
+    if matches!(target, "off" | "stdout" | "stderr") {
+        return Ok(());
+    }
+    let path = Path::new(target);
+    if path.is_dir() {
+        return Err(unusable(target, &io::ErrorKind::IsADirectory.into()));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.unwrap_or(Path::new(".")).metadata() {
+        Ok(folder) if folder.is_dir() => Ok(()),
+        Ok(_) => Err(unusable(target, &io::ErrorKind::NotADirectory.into())),
+        Err(error) => Err(unusable(target, &error)),
+    }
+}
+
+fn unusable(path: &str, error: &io::Error) -> String {
+    format!(
+        "`log.decisions: {path}` cannot be written: {error}; name a file in a folder that exists and may be written, or \
+         `stdout`, `stderr`, `off`"
+    )
 }
 
 impl JsonLines {
@@ -319,5 +353,26 @@ mod tests {
         out.0 = 100;
         assert_eq!(write(&mut out, b"six\n"), 4);
         assert_eq!(out.1, b"one\ntw\nsix\n");
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_opened_is_named_and_looking_creates_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let dropped = IntCounter::new("a", "b").unwrap();
+        std::fs::write(path("file"), "").unwrap();
+        for bad in [path(""), path("nope/x.jsonl"), path("file/x.jsonl")] {
+            let told = [look(&bad).unwrap_err(), open(&bad, &dropped).unwrap_err().to_string()];
+            for text in told {
+                assert!(
+                    text.contains(&format!("`log.decisions: {bad}`")) && text.contains("name a file"),
+                    "{text}"
+                );
+            }
+        }
+        for good in [path("new.jsonl"), path("file"), "new.jsonl".to_owned(), "off".to_owned()] {
+            assert_eq!(look(&good), Ok(()));
+        }
+        assert!(!folder.path().join("new.jsonl").exists());
     }
 }
