@@ -81,13 +81,14 @@ impl Fallback {
     }
 }
 
-/// When a failed call is followed by another. What the client caused is never repeated at the same model.
+/// When a failed call is followed by another of the same expert. What the client caused is never repeated there; the
+/// next candidate is asked whatever is left of the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct Retry {
-    /// Calls that follow a failed one, as a share of the requests of the last ten seconds; over it a failure is told.
-    /// Refusals that cost nothing (a wrong key, an unknown model) do not count.
+    /// Second calls to an expert, at another of its endpoints, as a share of the requests of the last ten seconds; over
+    /// it the next candidate is asked.
     pub budget: Percent,
     /// So many a second are allowed however few requests there are.
     pub min_per_second: u32,
