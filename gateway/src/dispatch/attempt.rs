@@ -115,6 +115,7 @@ impl<'a> Attempt<'a> {
         let expected = Expected {
             dialect: errand.dialect,
             stream: streams(errand).then(|| self.watcher()),
+            wants_usage: errand.ask.wants_usage,
             deadline: (Instant::now() + self.limits.first_token).min(total_at),
             asked: errand.headers,
         };
