@@ -278,6 +278,11 @@ async fn answers_name_the_requested_model_where_that_is_configured() {
     let reply = rig.chat(&streamed("auto", "hello")).await;
     let expected = [renamed(WORD), renamed(FINISH)].map(|event| event.replace(r#""served""#, r#""auto""#));
     assert_eq!(reply.events(), [&*expected[0], &*expected[1], "[DONE]"]);
+    let large = ANSWER.replace("hello", &"a".repeat(2_500_000));
+    let upstream = Upstream::script(answer(200, &[("content-type", "application/json")], &large)).await;
+    let rig = Setup::new().server("response_model: requested").large(upstream.addr(), "").start().await;
+    let reply = rig.chat(&with("auto", "hello", "")).await;
+    assert!(reply.text() == large.replace(r#""served""#, r#""auto""#) && reply.end == End::Complete);
 }
 
 #[tokio::test]
