@@ -93,6 +93,29 @@ async fn a_compressed_stream_arrives_event_by_event() {
 }
 
 #[tokio::test]
+async fn every_member_of_a_gzip_is_read() {
+    let large = ANSWER.replace("hello", &"a".repeat(2_500_000));
+    for answer in [ANSWER, &large] {
+        let (first, rest) = answer.as_bytes().split_at(answer.len() / 2);
+        let members = [gzip(first), gzip(rest)].concat();
+        let upstream = Upstream::script(packed(200, "application/json", "gzip", &members)).await;
+        let reply = alone(upstream.addr(), "").await.chat(&chat("large", "hello")).await;
+        assert_eq!((reply.status, reply.end, reply.body.len()), (200, End::Complete, answer.len()));
+        assert!(reply.body == answer.as_bytes());
+    }
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n";
+    let each = |event: &&str| chunk(gzip(events(&[event]).as_bytes()));
+    let steps = [Step::send(head)].into_iter().chain(STREAM[..2].iter().map(each)).chain([Step::Hold]);
+    let upstream = Upstream::script(steps.collect()).await;
+    let rig = alone(upstream.addr(), "").await;
+    let mut client = rig.asking(&[], &streamed("large", "hello")).await;
+    client.head().await;
+    for event in &STREAM[..2] {
+        assert_eq!(client.event().await.as_deref(), Some(*event), "nothing came behind it");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_undone_goes_on_with_its_header_to_a_client_that_reads_it() {
     let body = b"\x8b\x02\x80not really brotli\x03";
     for fields in ["", r#","stream":true"#] {
@@ -187,6 +210,25 @@ async fn a_whole_answer_where_a_stream_was_asked_for_is_played_as_one() {
     let reply = post_json(rig.addr(), "/v1/completions", &[], body).await;
     let events = reply.events();
     assert_eq!((json(events[0].as_bytes())["choices"][0]["text"].as_str(), events.len()), (Some("hi"), 2));
+}
+
+#[tokio::test]
+async fn a_played_answer_tells_its_usage_to_a_client_that_asked() {
+    for stream_usage in ["stream_usage: off", ""] {
+        for (asks, told) in [
+            (r#","stream":true"#, false),
+            (r#","stream":true,"stream_options":{"include_usage":false}"#, false),
+            (r#","stream":true,"stream_options":{"include_usage":true}"#, true),
+        ] {
+            let upstream = Upstream::script(json_steps(200, ANSWER)).await;
+            let rig = alone(upstream.addr(), stream_usage).await;
+            let reply = rig.chat(&with("large", "hello", asks)).await;
+            let has = |what: &str| reply.events().iter().any(|event| event.contains(what));
+            assert_eq!((has("\"usage\""), has("\"choices\":[]")), (told, told), "{asks}: {}", reply.text());
+            let record = rig.record_of(&reply).await;
+            assert_eq!((&record["usage"]["output"], &record["usage_estimated"]), (&5.into(), &false.into()));
+        }
+    }
 }
 
 #[tokio::test]

@@ -464,6 +464,22 @@ async fn usage_that_cannot_be_true_is_counted_and_not_billed() {
 }
 
 #[tokio::test]
+async fn more_tokens_than_the_window_holds_are_counted_and_not_billed() {
+    for (total, implausible) in [(20_000, false), (900_000_000, true)] {
+        let used = format!(r#"{{"prompt_tokens":10,"completion_tokens":5,"total_tokens":{total}}}"#);
+        for stream in [false, true] {
+            let (rig, reply) = alone_at("context_window: 32768", &used, stream).await;
+            let record = rig.record_of(&reply).await;
+            assert_eq!(record["usage_estimated"], implausible, "{record}");
+            let [.., output, _] = usage(&record);
+            assert!(if implausible { (1..50).contains(&output) } else { output == total - 10 }, "{record}");
+            let counted = rig.metric("usage_implausible_total", &[("expert", "large")]).await;
+            assert_eq!(counted, f64::from(u8::from(implausible)));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_reported_price_is_what_the_upstream_says_and_nothing_else() {
     for stream in [false, true] {
         let (rig, reply) = alone_at(

@@ -96,6 +96,61 @@ async fn an_error_in_mid_stream_passes_and_is_recorded() {
     }
 }
 
+/// A stream whose events come in frames of up to 9000 bytes, with a pause behind the first.
+fn in_frames(events: &[&str]) -> Vec<Step> {
+    let (first, rest) = events.split_first().unwrap();
+    let frames = |event: &str| -> Vec<Step> {
+        format!("data: {event}\n\n").as_bytes().chunks(9_000).map(chunk).collect()
+    };
+    let pause = Step::Sleep(Duration::from_millis(40));
+    let behind = [pause].into_iter().chain(rest.iter().flat_map(|event| frames(event)));
+    let steps = [sse_head()].into_iter().chain(frames(first)).chain(behind);
+    steps.chain([Step::send("0\r\n\r\n")]).collect()
+}
+
+#[tokio::test]
+async fn an_error_of_any_length_and_shape_is_one_before_and_behind_the_first_word() {
+    for length in [10, 20_000, 200_000] {
+        let words = "x".repeat(length);
+        for error in [
+            format!(r#"{{"error":{{"message":"{words}","type":"server_error","code":500}}}}"#),
+            format!(r#"{{"object":"error","message":"{words}","type":"InternalServerError","code":500}}"#),
+            format!(r#"{{"message":"{words}","code":500,"object":"error"}}"#),
+        ] {
+            let first = Upstream::script(in_frames(&[&error, "[DONE]"])).await;
+            let large = Upstream::script(sse(&STREAM)).await;
+            let rig = Setup::new().expert("coder", first.addr(), "").large(large.addr(), "").start().await;
+            let reply = rig.chat(&streamed("coder", "hello")).await;
+            assert_eq!(reply.header("x-mixgate-expert"), Some("large"), "{length} {}", &error[..40]);
+
+            let later = Upstream::script(in_frames(&[WORD, &error, "[DONE]"])).await;
+            let rig = alone(later.addr(), "").await;
+            let reply = rig.chat(&ask()).await;
+            assert_eq!(reply.events(), [WORD, &error], "{length}: it passes, and nothing behind it");
+            let record = rig.record_of(&reply).await;
+            assert_eq!(record["outcome"], "upstream_error", "{length} {}", &error[..40]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn chunks_that_say_nothing_keep_no_stream_alive() {
+    for ping in [
+        r#"{"id":"c1","choices":[]}"#,
+        r#"{"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":null}]}"#,
+        r#"{"id":"c1","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#,
+    ] {
+        let pings = (0..40)
+            .flat_map(|_| [Step::Sleep(Duration::from_millis(40)), chunk(format!("data: {ping}\n\n"))]);
+        let upstream = Upstream::script(sse_then(&[WORD], pings.chain([Step::Hold]))).await;
+        let rig = alone(upstream.addr(), "timeouts: { idle: 300ms }").await;
+        let reply = rig.chat(&ask()).await;
+        assert_eq!(broken_by(&reply), "upstream_timeout", "{ping}");
+        let pings = reply.events().iter().filter(|event| *event == ping).count();
+        assert!((1..30).contains(&pings), "{pings} of {ping}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_is_none_means_the_next_candidate() {
     let faults = [
@@ -223,6 +278,11 @@ async fn answers_name_the_requested_model_where_that_is_configured() {
     let reply = rig.chat(&streamed("auto", "hello")).await;
     let expected = [renamed(WORD), renamed(FINISH)].map(|event| event.replace(r#""served""#, r#""auto""#));
     assert_eq!(reply.events(), [&*expected[0], &*expected[1], "[DONE]"]);
+    let large = ANSWER.replace("hello", &"a".repeat(2_500_000));
+    let upstream = Upstream::script(answer(200, &[("content-type", "application/json")], &large)).await;
+    let rig = Setup::new().server("response_model: requested").large(upstream.addr(), "").start().await;
+    let reply = rig.chat(&with("auto", "hello", "")).await;
+    assert!(reply.text() == large.replace(r#""served""#, r#""auto""#) && reply.end == End::Complete);
 }
 
 #[tokio::test]

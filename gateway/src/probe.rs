@@ -58,6 +58,8 @@ pub struct Expected<'a> {
     pub dialect: Dialect,
     /// A stream of events; its watcher.
     pub stream: Option<Watch>,
+    /// The client asked for the usage of its stream.
+    pub wants_usage: bool,
     /// When the first meaningful event, or a whole answer, must have come.
     pub deadline: Instant,
     /// What the client asked, which says what compression it reads.
@@ -87,7 +89,10 @@ async fn read(answered: Answered, provider: &dyn Provider, expected: Expected<'_
     match expected.stream {
         // what is rare is boxed, so that the future of every request stays small
         _ if coding == Coding::Foreign => Box::pin(foreign(head, body, expected.asked)).await,
-        Some(watch) => Opening { head, body, provider, dialect: expected.dialect, watch }.read().await,
+        Some(watch) => {
+            let Expected { dialect, wants_usage, .. } = expected;
+            Opening { head, body, provider, dialect, wants_usage, watch }.read().await
+        }
         None => whole(head, body, provider, expected.dialect).await,
     }
 }
@@ -191,6 +196,7 @@ struct Opening<'p> {
     body: Coming,
     provider: &'p dyn Provider,
     dialect: Dialect,
+    wants_usage: bool,
     watch: Watch,
 }
 
@@ -217,13 +223,15 @@ impl Opening<'_> {
         let Held::All(answer) = held(&mut self.body, queue).await? else {
             return Err(Bad::Malformed("it is no stream of events, and too large to be made one".to_owned()));
         };
-        if let AnswerFacts::Bad(what) = self.provider.answer(self.dialect, &answer) {
-            return refused_inside(self.head, answer, what);
-        }
-        let answer = answer.trim_ascii_start();
-        let Some(events) = self.provider.played(self.dialect, answer) else {
+        let usage = match self.provider.answer(self.dialect, &answer) {
+            AnswerFacts::Good { usage, .. } => usage,
+            AnswerFacts::Bad(what) => return refused_inside(self.head, answer, what),
+        };
+        let Some(events) = self.provider.played(self.dialect, answer.trim_ascii_start(), self.wants_usage)
+        else {
             return Err(Bad::Malformed("a body that is no stream of events".to_owned()));
         };
+        self.watch.told(usage);
         let mut queue = VecDeque::new();
         self.watch.take(&Bytes::from(events), &mut queue);
         Ok(self.begun(Upstream::Ended, queue))
@@ -268,7 +276,7 @@ impl Opening<'_> {
 
     fn begun(self, upstream: Upstream, queue: VecDeque<Bytes>) -> Probed {
         let Self { mut head, body, mut watch, .. } = self;
-        watch.thorough = false;
+        watch.commit();
         if !is_event_stream(&head.headers) {
             head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         }

@@ -1,20 +1,22 @@
 //! Finds events in a byte stream without keeping it.
 //!
 //! Lines end in LF, CRLF or CR; an event ends at an empty line; a BOM may stand at the very start (WHATWG HTML,
-//! «Server-sent events»). The splitter only remembers an event that a frame has cut in two, up to 16 KiB of it.
+//! «Server-sent events»). The splitter only remembers an event that a frame has cut in two, up to a limit.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use memchr::memchr2;
 
-/// Longest event that is held and looked into; a longer one passes as it comes, and only its end is looked at.
-/// What is held counts for every client that reads slowly.
+/// Most bytes of an event that are held until the next frame; a longer one passes as it comes, and only its beginning
+/// and its end are looked at. What is held counts for every client that reads slowly.
 pub const MAX_EVENT: usize = 16 * 1024;
 
 /// Where a splitter stands between two frames.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Splitter {
+    /// Most bytes of an event that are held.
+    most: usize,
     /// The start of an event whose end has not come.
     partial: Vec<u8>,
     /// Bytes of it, also where they are no longer kept.
@@ -26,18 +28,41 @@ pub struct Splitter {
     started: bool,
 }
 
+impl Default for Splitter {
+    fn default() -> Self {
+        Self::holding(MAX_EVENT)
+    }
+}
+
 /// A whole event.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Event<'f> {
-    /// Its bytes, terminating empty line included; of one that is too long, those of earlier frames that are still kept.
+    /// Its bytes, terminating empty line included; none of one that is too long.
     pub bytes: Cow<'f, [u8]>,
-    /// It is too long to be looked into.
+    /// It was too long to be held.
     pub too_long: bool,
     /// Where it ends in the frame, and where it starts: `None` for one that began in an earlier frame.
     pub span: (Option<usize>, usize),
 }
 
 impl Splitter {
+    /// One that holds this many bytes of an event.
+    pub fn holding(most: usize) -> Self {
+        Self {
+            most,
+            partial: Vec::new(),
+            partial_len: 0,
+            line_is_empty: false,
+            after_cr: false,
+            started: false,
+        }
+    }
+
+    /// From the next frame on it holds this many bytes of an event.
+    pub fn hold(&mut self, most: usize) {
+        self.most = most;
+    }
+
     /// Takes a frame and reports every event that ends in it.
     pub fn feed<'f>(&mut self, frame: &'f [u8], mut on: impl FnMut(Event<'f>)) {
         let mut start = 0;
@@ -111,14 +136,14 @@ impl Splitter {
         None
     }
 
-    /// Where the pending event is too long to keep: what was kept of it, once.
+    /// Where the pending event has become too long to keep: what was kept of it before the last frame, once.
     pub fn overflow(&mut self) -> Option<Vec<u8>> {
-        (self.partial_len > MAX_EVENT).then(|| std::mem::take(&mut self.partial))
+        (self.partial_len > self.partial.len()).then(|| std::mem::take(&mut self.partial))
     }
 
-    /// The pending event with its end; or, where both are too long together, what was kept of it, and true.
+    /// The pending event with its end; or nothing, where it was too long to be kept, and true.
     fn take_partial(&mut self, rest: &[u8]) -> (Vec<u8>, bool) {
-        let too_long = self.partial_len + rest.len() > MAX_EVENT;
+        let too_long = self.partial_len > self.partial.len();
         let mut bytes = self.take_pending();
         if !too_long {
             bytes.extend_from_slice(rest);
@@ -127,7 +152,7 @@ impl Splitter {
     }
 
     fn keep(&mut self, rest: &[u8]) {
-        if self.partial_len + rest.len() <= MAX_EVENT {
+        if self.partial_len + rest.len() <= self.most {
             self.partial.extend_from_slice(rest);
         }
         self.partial_len += rest.len();
@@ -216,18 +241,28 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_of_an_event_is_given_back_where_its_end_makes_it_too_long() {
-        for (size, too_long) in [(MAX_EVENT - 2, false), (MAX_EVENT - 1, true)] {
+    fn an_event_that_was_held_up_to_its_last_frame_is_whole() {
+        for (size, is_held) in [(MAX_EVENT, true), (MAX_EVENT + 1, false)] {
             let mut splitter = Splitter::default();
             splitter.feed(&vec![b'x'; size], |_| panic!("no event ends here"));
-            assert_eq!(splitter.overflow(), None);
-            splitter.feed(b"\n\n", |event| {
-                assert_eq!(
-                    (event.bytes.len(), event.too_long),
-                    (if too_long { size } else { size + 2 }, too_long)
-                );
+            assert_eq!(splitter.overflow().is_some(), !is_held);
+            let rest = [&[b'x'; 60_000][..], b"\n\n"].concat();
+            splitter.feed(&rest, |event| {
+                let whole = if is_held { size + rest.len() } else { 0 };
+                assert_eq!((event.bytes.len(), event.too_long), (whole, !is_held));
             });
         }
+    }
+
+    #[test]
+    fn what_was_held_is_given_back_where_less_is_held_from_then_on() {
+        let mut splitter = Splitter::holding(1 << 20);
+        splitter.feed(&[b'x'; 60_000], |_| panic!("no event ends here"));
+        splitter.hold(MAX_EVENT);
+        assert_eq!(splitter.overflow(), None);
+        splitter.feed(b"x", |_| panic!("no event ends here"));
+        assert_eq!(splitter.overflow().map(|kept| kept.len()), Some(60_000));
+        assert_eq!(splitter.pending(), 60_001);
     }
 
     #[test]

@@ -12,13 +12,15 @@ use memchr::memmem::{self, Finder};
 use serde_json::value::RawValue;
 
 use crate::json::{behind_string, pick};
-use crate::provider::{EventFacts, Provider};
+use crate::provider::{EventFacts, OpenChoice, Provider};
 use crate::sse::{self, Event, Splitter};
 use crate::tail::LastBytes;
 use crate::usage::Usage;
 
 /// Bytes of an event whose end has not come from which on it counts as progress: no ping is as long.
 const PROGRESS: usize = 4 * 1024;
+/// Most bytes of an event that are held before the commit: there an error must be known for one, however long its words.
+const MAX_OPENING: usize = 1 << 20;
 
 /// What is changed in a stream.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +41,7 @@ pub struct Watch {
     finished: Finished,
     done: bool,
     /// Until the commit every event is parsed.
-    pub thorough: bool,
+    thorough: bool,
     /// Something a client waits for has come.
     pub meaningful: bool,
     /// One of its events is no JSON: before the commit no answer to trust, after it the client's to judge.
@@ -47,6 +49,7 @@ pub struct Watch {
     /// The upstream's own error.
     pub error: Option<String>,
     usage: Option<Usage>,
+    most_tokens: Option<u64>,
     text_bytes: u64,
     events: u64,
     frames_bytes: usize,
@@ -76,19 +79,21 @@ impl Finished {
     }
 }
 
-/// An event that passes unread: its end is looked at, because there finish and usage stand.
+/// An event that passes unread, but for its beginning, where an error shows, and its end, where finish and usage stand.
 #[derive(Debug, Default)]
 struct Long {
     end: LastBytes,
+    open: OpenChoice,
     text_bytes: usize,
     /// Nearly all of its beginning was text, so the rest is.
     is_text: bool,
 }
 
 impl Long {
-    fn begin(kept: &[u8], provider: &dyn Provider) -> Box<Self> {
+    fn begin(kept: &[u8], open: OpenChoice, provider: &dyn Provider) -> Box<Self> {
         let text_bytes = provider.text_bytes(kept);
-        let mut long = Self { end: LastBytes::default(), text_bytes, is_text: text_bytes > kept.len() / 2 };
+        let is_text = text_bytes > kept.len() / 2;
+        let mut long = Self { end: LastBytes::default(), open, text_bytes, is_text };
         long.end.take(kept);
         Box::new(long)
     }
@@ -106,7 +111,7 @@ impl Watch {
     pub fn new(provider: &'static dyn Provider, choices: u32, edits: Edits) -> Self {
         Self {
             provider,
-            splitter: Splitter::default(),
+            splitter: Splitter::holding(MAX_OPENING),
             edits,
             choices,
             finished: Finished::default(),
@@ -116,11 +121,24 @@ impl Watch {
             malformed: false,
             error: None,
             usage: None,
+            most_tokens: None,
             text_bytes: 0,
             events: 0,
             frames_bytes: 0,
             long: None,
         }
+    }
+
+    /// No more tokens than these are believed.
+    #[must_use]
+    pub fn within(self, most_tokens: Option<u64>) -> Self {
+        Self { most_tokens, ..self }
+    }
+
+    /// The answer goes to the client: from now on it is read just enough to relay and count, and little of it is held.
+    pub fn commit(&mut self) {
+        self.thorough = false;
+        self.splitter.hold(sse::MAX_EVENT);
     }
 
     /// Every choice finished, or the end marker came.
@@ -139,14 +157,15 @@ impl Watch {
         self.long.is_none() && self.splitter.is_between_lines()
     }
 
-    /// Bytes taken so far.
+    /// Bytes taken so far that are not held.
     pub fn bytes(&self) -> usize {
-        self.frames_bytes
+        if self.long.is_some() { self.frames_bytes } else { self.frames_bytes - self.splitter.pending() }
     }
 
     /// Tokens, and whether they are estimated.
     pub fn usage(&self, prompt_tokens: u64) -> (Usage, bool) {
-        Usage::or_estimate(self.usage, || Usage::estimate(prompt_tokens, self.text_bytes, self.events))
+        let told = self.usage.map(|usage| usage.within(self.most_tokens));
+        Usage::or_estimate(told, || Usage::estimate(prompt_tokens, self.text_bytes, self.events))
     }
 
     /// Takes a frame and queues what goes to the client: whole events, so that a cut never leaves half of one there.
@@ -160,8 +179,7 @@ impl Watch {
             let (start, end) = event.span;
             if event.too_long {
                 progress = true;
-                self.end_long(&event.bytes, &frame[..end]);
-                push(out, Bytes::from(self.renamed(event.bytes.into_owned())));
+                self.end_long(&frame[..end]);
                 push(out, frame.slice(..end));
                 passed = end;
                 return;
@@ -171,7 +189,7 @@ impl Watch {
             let replaced = match (self.edit(&event, facts.as_ref()), start) {
                 (None, Some(_)) => return,
                 (None, None) if event.bytes.is_empty() => frame.slice(passed..end),
-                (None, None) => Bytes::copy_from_slice(&event.bytes),
+                (None, None) => Bytes::from(event.bytes.into_owned()),
                 (Some(edited), _) => Bytes::from(edited),
             };
             push(out, frame.slice(passed..start.unwrap_or(passed)));
@@ -187,7 +205,7 @@ impl Watch {
             } else {
                 kept.extend_from_slice(&frame[passed..]);
                 passed = frame.len();
-                self.long = Some(Long::begin(&kept, self.provider));
+                self.long = Some(self.begin_long(&kept));
                 push(out, Bytes::from(self.renamed(kept)));
             }
         }
@@ -206,11 +224,23 @@ impl Watch {
         beginning
     }
 
-    /// An event that was too long has ended: these bytes of it are still here.
-    fn end_long(&mut self, kept: &[u8], rest: &[u8]) {
-        let mut long = self.long.take().unwrap_or_else(|| Long::begin(kept, self.provider));
+    /// An event is too long to be held: this is what came of it.
+    fn begin_long(&mut self, kept: &[u8]) -> Box<Long> {
+        let mut open = OpenChoice::default();
+        if let Some(data) = sse::data(kept) {
+            let mut facts;
+            (facts, open) = self.provider.beginning_of_event(&data);
+            note_named_error(&mut facts, kept, &data);
+            self.note(&facts);
+        }
+        Long::begin(kept, open, self.provider)
+    }
+
+    /// An event that was too long has ended.
+    fn end_long(&mut self, rest: &[u8]) {
+        let Some(mut long) = self.long.take() else { return };
         long.take(rest);
-        let facts = self.provider.end_of_event(long.end.bytes(), long.text_bytes);
+        let facts = self.provider.end_of_event(long.end.bytes(), long.open, long.text_bytes);
         self.note(&facts);
     }
 
@@ -231,12 +261,16 @@ impl Watch {
     fn look(&mut self, event: &[u8]) -> Option<EventFacts> {
         let data = sse::data(event)?;
         let mut facts = self.provider.event(&data, self.thorough);
-        if event.first() == Some(&b'e') && !facts.done && sse::name(event) == Some(b"error") {
-            let words = String::from_utf8_lossy(&data);
-            facts.error.get_or_insert_with(|| words.chars().take(300).collect());
-        }
+        note_named_error(&mut facts, event, &data);
         self.note(&facts);
         Some(facts)
+    }
+
+    /// Takes a report of usage, from an event or from elsewhere.
+    pub fn told(&mut self, usage: Option<Usage>) {
+        if let Some(later) = usage {
+            self.usage = Some(self.usage.map_or(later, |usage| usage.followed_by(later)));
+        }
     }
 
     fn note(&mut self, facts: &EventFacts) {
@@ -244,9 +278,7 @@ impl Watch {
         facts.finished.iter().for_each(|index| self.finished.add(*index));
         self.meaningful |= facts.meaningful;
         self.malformed |= facts.is_malformed;
-        if let Some(later) = facts.usage {
-            self.usage = Some(self.usage.map_or(later, |usage| usage.followed_by(later)));
-        }
+        self.told(facts.usage);
         self.text_bytes += facts.text_bytes as u64;
         self.events += u64::from(facts.text_bytes > 0);
         if facts.error.is_some() && self.error.is_none() {
@@ -283,6 +315,14 @@ impl Watch {
             edited.get_or_insert_with(|| event.bytes.to_vec()).drain(at);
         }
         edited
+    }
+}
+
+/// An event may be an error by its name.
+fn note_named_error(facts: &mut EventFacts, event: &[u8], data: &[u8]) {
+    if event.first() == Some(&b'e') && !facts.done && sse::name(event) == Some(b"error") {
+        let words = String::from_utf8_lossy(data);
+        facts.error.get_or_insert_with(|| words.chars().take(300).collect());
     }
 }
 
@@ -357,19 +397,25 @@ pub fn model_in_json(json: &[u8]) -> Option<Range<usize>> {
 
 /// The same in the beginning of an event.
 fn model_in_beginning(event: &[u8]) -> Option<Range<usize>> {
-    let mut at = memmem::find(event, b"data:")? + b"data:".len();
-    let mut open = 0;
-    while let Some(byte) = event.get(at) {
+    let start = memmem::find(event, b"data:")? + b"data:".len();
+    let at = model_in_open_json(&event[start..])?;
+    Some(start + at.start..start + at.end)
+}
+
+/// The same in the beginning of a JSON text.
+pub fn model_in_open_json(json: &[u8]) -> Option<Range<usize>> {
+    let (mut at, mut open) = (0, 0);
+    while let Some(byte) = json.get(at) {
         let key = at;
-        at = if *byte == b'"' { behind_string(event, at) } else { at + 1 };
+        at = if *byte == b'"' { behind_string(json, at) } else { at + 1 };
         match byte {
             b'{' | b'[' => open += 1,
             b'}' | b']' => open -= 1,
-            b'"' if open == 1 && event[key..at] == *b"\"model\"" => {
-                let Some(value) = event[at..].trim_ascii_start().strip_prefix(b":") else { continue };
-                let start = event.len() - value.trim_ascii_start().len();
-                let end = behind_string(event, start);
-                return (event.get(start) == Some(&b'"') && event.get(end - 1) == Some(&b'"'))
+            b'"' if open == 1 && json[key..at] == *b"\"model\"" => {
+                let Some(value) = json[at..].trim_ascii_start().strip_prefix(b":") else { continue };
+                let start = json.len() - value.trim_ascii_start().len();
+                let end = behind_string(json, start);
+                return (json.get(start) == Some(&b'"') && json.get(end - 1) == Some(&b'"'))
                     .then_some(start..end);
             }
             _ => {}
@@ -396,6 +442,7 @@ mod tests {
 
     fn relayed(stream: &[u8], cuts: &[usize], edits: &Edits) -> (Vec<u8>, Watch) {
         let mut watch = Watch::new(provider::of(ProviderName::Openai), 1, edits.clone());
+        watch.commit();
         let mut points = vec![0, stream.len()];
         points.extend(cuts.iter().map(|c| c % (stream.len() + 1)));
         points.sort_unstable();
@@ -495,16 +542,66 @@ mod tests {
             "},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\n";
         let stream = event_of(3 << 20, usage);
         let mut watch = Watch::new(provider::of(ProviderName::Openai), 1, Edits::default());
+        watch.commit();
         let (mut out, mut most) = (VecDeque::new(), 0);
         let mut passed = 0;
         for frame in stream.as_bytes().chunks(16 << 10) {
             assert!(watch.take(&Bytes::copy_from_slice(frame), &mut out), "it comes forward");
             passed += out.drain(..).map(|piece| piece.len()).sum::<usize>();
-            most = most.max(watch.bytes() - passed);
+            most = most.max(watch.frames_bytes - passed);
         }
         assert!(passed == stream.len() && most <= sse::MAX_EVENT, "{most} bytes were held");
         assert!(watch.is_complete() && watch.between_events());
         assert_eq!(watch.usage(0), (Usage { input: 3, output: 4, ..Usage::default() }, false));
+    }
+
+    #[test]
+    fn an_error_is_known_for_one_however_long_its_words_are() {
+        let words = "x".repeat(200_000);
+        for error in [
+            format!("data: {{\"error\":{{\"message\":\"{words}\",\"code\":500}}}}\n\n"),
+            format!("data: {{\"object\":\"error\",\"message\":\"{words}\"}}\n\n"),
+            format!("data: {{\"message\":\"{words}\",\"object\":\"error\"}}\n\n"),
+            format!("event: error\ndata: {{\"message\":\"{words}\"}}\n\n"),
+        ] {
+            let stream = format!("{error}data: [DONE]\n\n");
+            for step in [6, 9_000, 60_000, stream.len()] {
+                let cuts: Vec<usize> = (0..stream.len()).step_by(step).collect();
+                let (out, watch) = relayed(stream.as_bytes(), &cuts, &Edits::default());
+                assert!(out == error.as_bytes(), "in pieces of {step}: {} bytes", out.len());
+                assert!(watch.error.is_some(), "in pieces of {step}");
+                let mut before = Watch::new(provider::of(ProviderName::Openai), 1, Edits::default());
+                let mut queue = VecDeque::new();
+                for frame in error.as_bytes().chunks(step) {
+                    before.take(&Bytes::copy_from_slice(frame), &mut queue);
+                }
+                assert!(before.error.is_some() && !before.meaningful, "before the commit");
+            }
+        }
+    }
+
+    #[test]
+    fn every_choice_of_a_long_event_finishes() {
+        let event = |index: u64| {
+            let text = "x".repeat(100_000);
+            [
+                format!(
+                    "data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}},\"index\":{index},\"finish_reason\":\"stop\"}}]}}\n\n"
+                ),
+                format!(
+                    "data: {{\"choices\":[{{\"finish_reason\":\"stop\",\"index\":{index},\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n"
+                ),
+            ]
+        };
+        for (first, second) in event(0).iter().zip(&event(1)) {
+            let mut watch = Watch::new(provider::of(ProviderName::Openai), 2, Edits::default());
+            watch.commit();
+            for frame in [first, second].into_iter().flat_map(|event| event.as_bytes().chunks(9_000)) {
+                assert!(!watch.is_complete());
+                watch.take(&Bytes::copy_from_slice(frame), &mut VecDeque::new());
+            }
+            assert!(watch.is_complete(), "{}", &second[..60]);
+        }
     }
 
     #[test]
@@ -615,9 +712,11 @@ mod tests {
     #[test]
     fn pings_in_the_clothes_of_data_are_no_progress() {
         let progress = |event: &str| {
-            [true, false].map(|thorough| {
+            [false, true].map(|committed| {
                 let mut watch = Watch::new(provider::of(ProviderName::Openai), 1, Edits::default());
-                watch.thorough = thorough;
+                if committed {
+                    watch.commit();
+                }
                 watch.take(&Bytes::from(event.to_owned()), &mut VecDeque::new())
             })
         };
@@ -628,10 +727,21 @@ mod tests {
             "data: null\n\n",
             "event: ping\ndata: {\"type\": \"ping\"}\n\n",
             "data: {\"cho",
+            "data: {\"id\":\"c\",\"choices\":[]}\n\n",
+            "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":null}]}\n\n",
+            "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}],\"usage\":null}\n\n",
         ] {
             assert_eq!(progress(ping), [false, false], "{ping:?}");
         }
-        assert_eq!(progress("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n"), [true, true]);
+        for word in [
+            r#"{"choices":[{"delta":{"content":"a"}}]}"#,
+            r#"{"choices":[{"delta":{"reasoning_content":" "}}]}"#,
+            r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":""}}]}}]}"#,
+            r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
+            r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#,
+        ] {
+            assert_eq!(progress(&format!("data: {word}\n\n")), [true, true], "{word}");
+        }
         assert_eq!(
             progress(&format!("data: {{\"x\":\"{}", "x".repeat(PROGRESS))),
             [true, true],

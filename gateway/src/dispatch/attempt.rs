@@ -3,17 +3,21 @@
 //! A request that was handed to a connection may be read, worked on and billed, whatever comes of it: from then on its
 //! prompt is written down as paid, until an answer with its usage, or a refusal, takes its place.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
 use http::{HeaderValue, response};
 use tokio::time::Instant;
 
 use super::attempt_error::{self, AttemptError};
 use super::retry::Fault;
 use super::{Answer, Errand, streams, through};
+use crate::api::Dialect;
 use crate::body::Body;
+use crate::config::written::DEFAULT_WINDOW;
 use crate::expert::circuit::ProbePermit;
 use crate::expert::endpoint::Endpoint;
 use crate::expert::{Expert, Lease, Timeouts};
@@ -25,7 +29,7 @@ use crate::state::State;
 use crate::tail::Tail;
 use crate::upstream::{Reuse, Terms};
 use crate::usage::Usage;
-use crate::watch::{Edits, Watch, model_in_json};
+use crate::watch::{Edits, Watch, model_in_json, model_in_open_json};
 use crate::weigh::expected_output;
 
 /// How a call differs from the usual one.
@@ -115,6 +119,7 @@ impl<'a> Attempt<'a> {
         let expected = Expected {
             dialect: errand.dialect,
             stream: streams(errand).then(|| self.watcher()),
+            wants_usage: errand.ask.wants_usage,
             deadline: (Instant::now() + self.limits.first_token).min(total_at),
             asked: errand.headers,
         };
@@ -133,7 +138,16 @@ impl<'a> Attempt<'a> {
             strip_usage: self.asks_usage,
             model: self.record.snapshot.renames().then(|| ask.model.clone().into_owned()),
         };
-        Watch::new(self.expert.provider, ask.choices, edits)
+        Watch::new(self.expert.provider, ask.choices, edits).within(self.most_tokens())
+    }
+
+    /// Most tokens that a report of usage may tell: a window for each choice, and as much again, because an operator may
+    /// have written down less than the model has. `None`: the window is the default, which says nothing of the model;
+    /// or the request is no chat and may hold many prompts.
+    fn most_tokens(&self) -> Option<u64> {
+        let window = self.expert.context_window;
+        let is_known = window != DEFAULT_WINDOW && self.errand.dialect == Dialect::Chat;
+        is_known.then(|| window.saturating_mul(2).saturating_mul(u64::from(self.errand.ask.choices.max(1))))
     }
 
     /// Tells the circuit, the metrics and the operator of a failure.
@@ -173,8 +187,11 @@ impl<'a> Attempt<'a> {
             Probed::Whole { head, body, usage, text_bytes } => {
                 held.permit.succeeded();
                 self.note(AttemptOutcome::Ok, Some(head.status.as_u16()));
+                let told = usage.map(|usage| usage.within(self.most_tokens()));
+                let is_unbelieved = told.is_some_and(|told| told.implausible);
+                let text_bytes = if is_unbelieved { expert.provider.text_bytes(&body) } else { text_bytes };
                 let (usage, estimated) =
-                    Usage::or_estimate(usage, || Usage::estimate(prompt_tokens, text_bytes as u64, 0));
+                    Usage::or_estimate(told, || Usage::estimate(prompt_tokens, text_bytes as u64, 0));
                 record.facts().usage = Some((usage, estimated));
                 let bill = settle::bill(&record.snapshot, expert.index, &usage, &record.facts().retried);
                 (head, Body::full(renamed(record, errand, body)), Some(bill))
@@ -186,7 +203,11 @@ impl<'a> Attempt<'a> {
                 (head, relay(Parts { upstream, queue, watched, clocks, held, prompt_tokens }), None)
             }
             Probed::Large { head, upstream, queue } => {
-                let watched = Watched::Large(Tail::new(expert.provider, errand.dialect));
+                let tail = Tail::new(expert.provider, errand.dialect).within(self.most_tokens());
+                let watched = Watched::Large(tail);
+                // compressed in a way that is not undone here, it cannot be read
+                let is_text = !head.headers.contains_key(CONTENT_ENCODING);
+                let queue = if is_text { renamed_beginning(record, errand, queue) } else { queue };
                 let (upstream, clocks) = (Some(upstream), clocks(false));
                 (head, relay(Parts { upstream, queue, watched, clocks, held, prompt_tokens }), None)
             }
@@ -317,4 +338,15 @@ fn renamed(record: &Record, errand: &Errand<'_>, body: Bytes) -> Bytes {
     let mut bytes = body.to_vec();
     bytes.splice(at, serde_json::to_vec(&errand.ask.model).unwrap_or_default());
     Bytes::from(bytes)
+}
+
+/// The same for an answer too large to be held, of which this much has come.
+fn renamed_beginning(record: &Record, errand: &Errand<'_>, queue: VecDeque<Bytes>) -> VecDeque<Bytes> {
+    if !record.snapshot.renames() {
+        return queue;
+    }
+    let mut beginning = queue.iter().map(|frame| &frame[..]).collect::<Vec<_>>().concat();
+    let Some(at) = model_in_open_json(&beginning) else { return queue };
+    beginning.splice(at, serde_json::to_vec(&errand.ask.model).unwrap_or_default());
+    VecDeque::from([Bytes::from(beginning)])
 }

@@ -33,10 +33,21 @@ pub struct EventFacts {
     pub says_more: bool,
     /// It begins as JSON and is none.
     pub is_malformed: bool,
-    /// It is no part of an answer: a ping in the clothes of data.
+    /// It brings no answer forward: a ping in the clothes of data, or of a chunk.
     pub is_noise: bool,
     /// Bytes of text in it.
     pub text_bytes: usize,
+}
+
+/// The choice in which the beginning of a long event breaks off, as far as it was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OpenChoice {
+    /// Its place in the event.
+    pub position: u64,
+    /// Its index.
+    pub index: Option<u64>,
+    /// The reason for which it finished was there.
+    pub is_finished: bool,
 }
 
 /// What a whole answer says.
@@ -63,14 +74,18 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// Looks at an event's data. `thorough`: everything; otherwise just enough to relay and count, by scanning.
     fn event(&self, data: &[u8], thorough: bool) -> EventFacts;
 
-    /// Looks at the end of an event that was too long to be held, with this many bytes of text in it.
-    fn end_of_event(&self, end: &[u8], text_bytes: usize) -> EventFacts;
+    /// Looks at the beginning of an event that is too long to be held.
+    fn beginning_of_event(&self, data: &[u8]) -> (EventFacts, OpenChoice);
+
+    /// Looks at its end: what its beginning left open, and how many bytes of text were in it.
+    fn end_of_event(&self, end: &[u8], open: OpenChoice, text_bytes: usize) -> EventFacts;
 
     /// Bytes of text in some piece of an answer.
     fn text_bytes(&self, data: &[u8]) -> usize;
 
-    /// A whole answer as the events of a stream, for a client that asked for one. `None`: it cannot be.
-    fn played(&self, dialect: Dialect, answer: &[u8]) -> Option<Vec<u8>>;
+    /// A whole answer as the events of a stream, for a client that asked for one, and for its usage or not. `None`: it
+    /// cannot be.
+    fn played(&self, dialect: Dialect, answer: &[u8], wants_usage: bool) -> Option<Vec<u8>>;
 
     /// Looks at a whole answer.
     fn answer(&self, dialect: Dialect, body: &[u8]) -> AnswerFacts;

@@ -5,6 +5,7 @@
 //! parsed.
 
 mod chunk;
+mod long;
 mod played;
 
 use std::sync::LazyLock;
@@ -13,7 +14,7 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 
-use super::{AnswerFacts, EventFacts, Provider, Refusal};
+use super::{AnswerFacts, EventFacts, OpenChoice, Provider, Refusal};
 use crate::api::Dialect;
 use crate::config::Secret;
 use crate::json::{pick, without_nan};
@@ -49,29 +50,27 @@ impl Provider for OpenAi {
         if thorough || is_interesting(data) {
             return chunk::read(data);
         }
-        let text_bytes = text_bytes(data);
-        // where a text stands there is a choice, most likely, and a search less
-        let is_noise = text_bytes == 0 && KEYS.choices.find(data).is_none();
-        EventFacts { meaningful: !is_noise, is_noise, text_bytes, ..EventFacts::default() }
+        match text_bytes(data) {
+            // a role, a call without arguments yet, or a ping in the clothes of a chunk
+            0 => chunk::read(data),
+            text_bytes => EventFacts { meaningful: true, text_bytes, ..EventFacts::default() },
+        }
     }
 
-    fn end_of_event(&self, end: &[u8], text_bytes: usize) -> EventFacts {
-        let finished = has_value(end, &KEYS.telling[FINISH]).then_some(0);
-        EventFacts {
-            meaningful: true,
-            finished: finished.into_iter().collect(),
-            usage: self.usage_in_tail(end),
-            text_bytes,
-            ..EventFacts::default()
-        }
+    fn beginning_of_event(&self, data: &[u8]) -> (EventFacts, OpenChoice) {
+        long::beginning(data)
+    }
+
+    fn end_of_event(&self, end: &[u8], open: OpenChoice, text_bytes: usize) -> EventFacts {
+        EventFacts { meaningful: true, usage: self.usage_in_tail(end), text_bytes, ..long::end(end, open) }
     }
 
     fn text_bytes(&self, data: &[u8]) -> usize {
         text_bytes(data)
     }
 
-    fn played(&self, dialect: Dialect, answer: &[u8]) -> Option<Vec<u8>> {
-        played::events(dialect, answer)
+    fn played(&self, dialect: Dialect, answer: &[u8], wants_usage: bool) -> Option<Vec<u8>> {
+        played::events(dialect, answer, wants_usage)
     }
 
     fn answer(&self, dialect: Dialect, body: &[u8]) -> AnswerFacts {
@@ -122,24 +121,30 @@ fn read_answer(dialect: Dialect, body: &[u8]) -> Option<AnswerFacts> {
 /// Positions in [`Keys::telling`].
 const FINISH: usize = 0;
 const USAGE: usize = 1;
+const ERROR: usize = 2;
 
 /// Searchers for the keys that matter; made once, because making one costs more than searching a chunk.
 struct Keys {
     telling: [Finder<'static>; 3],
-    choices: Finder<'static>,
+    index: Finder<'static>,
+    object: Finder<'static>,
     texts: [Finder<'static>; 4],
 }
 
 static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
     telling: ["\"finish_reason\"", "\"usage\"", "\"error\""].map(Finder::new),
-    choices: Finder::new("\"choices\""),
+    index: Finder::new("\"index\""),
+    object: Finder::new("\"object\""),
     // the third begins two keys: OpenRouter's and vLLM's `reasoning`, DeepSeek's `reasoning_content`
     texts: ["\"content\"", "\"text\"", "\"reasoning", "\"arguments\""].map(Finder::new),
 });
 
 /// Whether a chunk says more than text: an error, a finish, usage.
 fn is_interesting(data: &[u8]) -> bool {
-    KEYS.telling.iter().any(|key| has_value(data, key))
+    let [finish, usage, error] = &KEYS.telling;
+    // OpenAI's error is a key; vLLM's flat one is what its object is called
+    let is_error = |at| has_value_at(data, at, error) || data[..at].trim_ascii_end().ends_with(b":");
+    has_value(data, finish) || has_value(data, usage) || error.find_iter(data).any(is_error)
 }
 
 /// Whether the key stands in it with a value other than null or an empty text.
@@ -193,7 +198,13 @@ mod tests {
             r#"{"choices":[{"index":0,"delta":{"content":"\"usage\": {"},"finish_reason":null}],"usage":null}"#,
             r#"{"choices":[], "usage" : {"prompt_tokens":3,"completion_tokens":4}}"#,
             r#"{"error":{"message":"boom"}}"#,
+            r#"{"object":"error","message":"boom","code":500}"#,
+            r#"{"message":"boom", "object" : "error"}"#,
             r#"{"type":"ping"}"#,
+            r#"{"choices":[]}"#,
+            r#"{"choices":[{"index":0,"delta":{}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"\"object\":\"error\""}}]}"#,
             r#"{"choices":[{"index":0,"delta":{"reasoning":"abc"},"finish_reason":""}]}"#,
             r#"{"choices":[{"index":0,"delta":{"content":"finish_reason"},"finish_reason": null}]}"#,
         ];
@@ -255,10 +266,11 @@ mod tests {
     #[test]
     fn the_end_of_a_long_event_tells_finish_and_usage() {
         let end = br#"AAAA"}}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
-        let facts = OpenAi.end_of_event(end, 9);
+        let facts = OpenAi.end_of_event(end, OpenChoice::default(), 9);
         assert_eq!(facts.usage, Some(Usage { input: 3, output: 4, ..Usage::default() }));
         assert_eq!((facts.finished, facts.meaningful, facts.text_bytes), (vec![0], true, 9));
-        assert!(OpenAi.end_of_event(br#"AAAA"},"finish_reason":null}]}"#, 0).finished.is_empty());
+        let open = OpenAi.end_of_event(br#"AAAA"},"finish_reason":null}]}"#, OpenChoice::default(), 0);
+        assert!(open.finished.is_empty());
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn plays(provider: &'static dyn Provider, dialect: Dialect, answer: &[u8]) {
     if dialect == Dialect::Embeddings {
         return;
     }
-    let Some(events) = provider.played(dialect, answer) else { return };
+    let Some(events) = provider.played(dialect, answer, true) else { return };
     let mut watch = Watch::new(provider, 1, Edits::default());
     let mut out = VecDeque::new();
     watch.take(&Bytes::from(events.clone()), &mut out);

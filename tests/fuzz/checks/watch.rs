@@ -52,7 +52,9 @@ struct Passed {
 
 fn pass(stream: &[u8], cuts: &[usize], thorough: bool, edits: &Edits) -> Passed {
     let mut watch = Watch::new(provider::of(ProviderName::Openai), 1, edits.clone());
-    watch.thorough = thorough;
+    if !thorough {
+        watch.commit();
+    }
     let mut out = VecDeque::new();
     let mut from = 0;
     for to in cuts.iter().map(|cut| (*cut).min(stream.len())).chain([stream.len()]) {

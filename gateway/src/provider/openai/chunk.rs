@@ -32,7 +32,7 @@ pub(super) fn read(data: &[u8]) -> EventFacts {
         Some(facts) => return facts,
         None => without_nan(data).map_or(Cow::Borrowed(data), Cow::Owned),
     };
-    read_json(&mended).unwrap_or(EventFacts { is_malformed: true, ..EventFacts::default() })
+    read_json(&mended).unwrap_or(EventFacts { is_malformed: true, is_noise: true, ..EventFacts::default() })
 }
 
 /// The fields of a chunk that matter here.
@@ -75,13 +75,14 @@ fn read_json(data: &[u8]) -> Option<EventFacts> {
     facts.usage = told.or(elsewhere).and_then(|usage| reported(usage.get()));
     facts.only_usage = told.is_some() && count == 0;
     facts.says_more = chunk.more;
-    facts.is_noise = chunk.choices.is_none() && facts.usage.is_none();
+    let says_something = facts.meaningful || chunk.choices.is_some() && facts.says_more;
+    facts.is_noise = !says_something && facts.usage.is_none();
     facts.text_bytes = text_bytes(data);
     Some(facts)
 }
 
-/// Most characters of an error that are kept.
-const MOST_WORDS: usize = 4096;
+/// Most characters of an error that are kept: servers echo the request before they say the code.
+const MOST_WORDS: usize = 64 * 1024;
 
 /// An error in its words: OpenAI's object, or vLLM's flat one.
 fn error_of(chunk: &Chunk<'_>, data: &[u8]) -> Option<String> {
@@ -182,7 +183,22 @@ mod tests {
             let facts = facts(ping);
             assert!(facts.is_noise && facts.error.is_none() && !facts.meaningful, "{ping}: {facts:?}");
         }
-        for word in [r#"{"choices":[]}"#, r#"{"choices":null}"#, r#"{"choices":[{"delta":{}}]}"#] {
+        for empty in [
+            r#"{"choices":[]}"#,
+            r#"{"id":"c","object":"chat.completion.chunk","choices":null,"usage":null}"#,
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":null}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#,
+            r#"{"choices":[{"index":0,"text":""}]}"#,
+        ] {
+            assert!(facts(empty).is_noise && facts(empty).error.is_none(), "{empty}");
+        }
+        for word in [
+            r#"{"choices":[{"delta":{"content":" "}}]}"#,
+            r#"{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}"#,
+            r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
+            r#"{"choices":[],"usage":{"prompt_tokens":3}}"#,
+            r#"{"choices":[{"delta":{}}],"prompt_progress":{"processed":3}}"#,
+        ] {
             assert!(!facts(word).is_noise, "{word}");
         }
         for torn in [r#"{"choices":[{"index":0"#, "{", r#"{"choices":[}"#] {

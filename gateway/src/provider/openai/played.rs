@@ -7,8 +7,8 @@ use super::chunk::is_blank;
 use crate::api::Dialect;
 use crate::json::{each, items};
 
-/// The events of a stream that says what this answer says. `None`: it is no answer.
-pub(super) fn events(dialect: Dialect, answer: &[u8]) -> Option<Vec<u8>> {
+/// The events of a stream that says what this answer says, its usage where that was asked for. `None`: it is no answer.
+pub(super) fn events(dialect: Dialect, answer: &[u8], wants_usage: bool) -> Option<Vec<u8>> {
     let mut envelope = String::new();
     let (mut choices, mut usage) = (None, None);
     each(answer, |key, value| match key {
@@ -24,7 +24,7 @@ pub(super) fn events(dialect: Dialect, answer: &[u8]) -> Option<Vec<u8>> {
     } else {
         stream.event(choices?.get(), None);
     }
-    if let Some(usage) = usage {
+    if let Some(usage) = usage.filter(|_| wants_usage) {
         stream.event("[]", Some(usage.get()));
     }
     stream.out.push_str("data: [DONE]\n\n");
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn played(dialect: Dialect, answer: &str) -> String {
-        String::from_utf8(events(dialect, answer.as_bytes()).unwrap()).unwrap()
+        String::from_utf8(events(dialect, answer.as_bytes(), true).unwrap()).unwrap()
     }
 
     #[test]
@@ -135,6 +135,8 @@ mod tests {
             "data: [DONE]\n\n".to_owned(),
         ];
         assert_eq!(played(Dialect::Chat, answer), expected.concat());
+        let unasked = events(Dialect::Chat, answer.as_bytes(), false).unwrap();
+        assert_eq!(String::from_utf8(unasked).unwrap(), [&expected[..3], &expected[4..]].concat().concat());
     }
 
     #[test]
@@ -156,7 +158,7 @@ mod tests {
     #[test]
     fn what_has_no_choices_is_not_played() {
         for answer in ["", "[]", "{}", r#"{"choices":null}"#, r#"{"choices":{}}"#] {
-            assert_eq!(events(Dialect::Chat, answer.as_bytes()), None, "{answer}");
+            assert_eq!(events(Dialect::Chat, answer.as_bytes(), true), None, "{answer}");
         }
     }
 }
