@@ -156,9 +156,9 @@ mod tests {
 
     #[test]
     fn a_reload_opens_nothing_that_is_bound() {
-        let key = crate::auth::KeyHash::of("k");
-        let tenants = format!("tenants: [{{ name: t, keys: ['{key}'] }}]");
-        let admin_keys = format!("admin_keys: ['{key}']");
+        let key = crate::auth::KeyHash::of;
+        let tenants = format!("tenants: [{{ name: t, keys: ['{}'] }}]", key("of a tenant"));
+        let admin_keys = format!("admin_keys: ['{}']", key("of the operator"));
         let keyed = config(&admin_keys, &tenants);
         let (no_tenant, no_admin) = (config(&admin_keys, ""), config("", &tenants));
         let open = config("listen: '127.0.0.1:1'", "");

@@ -21,9 +21,10 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let checked = config::load(&args.config).map_err(|faults| Exit::Input(faults.to_string()))?;
-    crate::ledger::look(&checked.config.log.decisions).map_err(Exit::Input)?;
     let classifier = load_classifier(&checked.config).map_err(Exit::Input)?;
-    let warnings = checked.warnings.clone();
+    let mut warnings = checked.warnings.clone();
+    // it may be another machine that serves
+    warnings.extend(crate::ledger::look(&checked.config.log.decisions).err());
     let meter = Meter::new(classifier.version());
     let snapshot = snapshot_for_dry_runs(checked, Arc::clone(&classifier), &meter).map_err(Exit::Input)?;
     let config = &snapshot.config;

@@ -327,11 +327,8 @@ pub struct Expert {
     pub timeouts: Timeouts,
 }
 
-/// Window of an expert of which none is written down.
-pub const DEFAULT_WINDOW: u64 = 8192;
-
 fn context_window() -> u64 {
-    DEFAULT_WINDOW
+    8192
 }
 
 fn max_concurrency() -> u32 {

@@ -17,7 +17,6 @@ use super::retry::Fault;
 use super::{Answer, Errand, streams, through};
 use crate::api::Dialect;
 use crate::body::Body;
-use crate::config::written::DEFAULT_WINDOW;
 use crate::expert::circuit::ProbePermit;
 use crate::expert::endpoint::Endpoint;
 use crate::expert::{Expert, Lease, Timeouts};
@@ -31,6 +30,9 @@ use crate::upstream::{Reuse, Terms};
 use crate::usage::Usage;
 use crate::watch::{Edits, Watch, model_in_json, model_in_open_json};
 use crate::weigh::expected_output;
+
+/// So many tokens are believed whatever window is written down; no model takes more.
+const PLAUSIBLE: u64 = 1 << 24;
 
 /// How a call differs from the usual one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -142,12 +144,11 @@ impl<'a> Attempt<'a> {
     }
 
     /// Most tokens that a report of usage may tell: a window for each choice, and as much again, because an operator may
-    /// have written down less than the model has. `None`: the window is the default, which says nothing of the model;
-    /// or the request is no chat and may hold many prompts.
+    /// have written down less than the model has. `None`: the request is no chat and may hold many prompts.
     fn most_tokens(&self) -> Option<u64> {
-        let window = self.expert.context_window;
-        let is_known = window != DEFAULT_WINDOW && self.errand.dialect == Dialect::Chat;
-        is_known.then(|| window.saturating_mul(2).saturating_mul(u64::from(self.errand.ask.choices.max(1))))
+        let windows = self.expert.context_window.saturating_mul(2);
+        let answers = u64::from(self.errand.ask.choices.max(1));
+        (self.errand.dialect == Dialect::Chat).then(|| windows.saturating_mul(answers).max(PLAUSIBLE))
     }
 
     /// Tells the circuit, the metrics and the operator of a failure.
