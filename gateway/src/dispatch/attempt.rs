@@ -32,7 +32,7 @@ use crate::watch::{Edits, Watch, model_in_json, model_in_open_json};
 use crate::weigh::expected_output;
 
 /// So many tokens are believed whatever window is written down; no model takes more.
-const PLAUSIBLE: u64 = 1 << 24;
+const PLAUSIBLE: u64 = 1 << 27;
 
 /// How a call differs from the usual one.
 #[derive(Debug, Clone, Copy, Default)]
