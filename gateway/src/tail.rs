@@ -37,19 +37,12 @@ pub struct Tail {
     dialect: Dialect,
     last: LastBytes,
     bytes: u64,
-    most_tokens: Option<u64>,
 }
 
 impl Tail {
     /// For an answer of this dialect.
     pub fn new(provider: &'static dyn Provider, dialect: Dialect) -> Self {
-        Self { provider, dialect, last: LastBytes::default(), bytes: 0, most_tokens: None }
-    }
-
-    /// No more tokens than these are believed.
-    #[must_use]
-    pub fn within(self, most_tokens: Option<u64>) -> Self {
-        Self { most_tokens, ..self }
+        Self { provider, dialect, last: LastBytes::default(), bytes: 0 }
     }
 
     /// Looks at a frame that passes.
@@ -62,7 +55,6 @@ impl Tail {
     pub fn usage(&self, prompt_tokens: u64) -> (Usage, bool) {
         let answer = if self.dialect == Dialect::Embeddings { 0 } else { self.bytes };
         let told = self.provider.usage_in_tail(self.last.bytes());
-        let told = told.map(|usage| usage.within(self.most_tokens));
         Usage::or_estimate(told, || Usage::estimate(prompt_tokens, answer, 0))
     }
 }

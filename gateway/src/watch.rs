@@ -49,7 +49,6 @@ pub struct Watch {
     /// The upstream's own error.
     pub error: Option<String>,
     usage: Option<Usage>,
-    most_tokens: Option<u64>,
     text_bytes: u64,
     events: u64,
     frames_bytes: usize,
@@ -121,18 +120,11 @@ impl Watch {
             malformed: false,
             error: None,
             usage: None,
-            most_tokens: None,
             text_bytes: 0,
             events: 0,
             frames_bytes: 0,
             long: None,
         }
-    }
-
-    /// No more tokens than these are believed.
-    #[must_use]
-    pub fn within(self, most_tokens: Option<u64>) -> Self {
-        Self { most_tokens, ..self }
     }
 
     /// The answer goes to the client: from now on it is read just enough to relay and count, and little of it is held.
@@ -164,8 +156,7 @@ impl Watch {
 
     /// Tokens, and whether they are estimated.
     pub fn usage(&self, prompt_tokens: u64) -> (Usage, bool) {
-        let told = self.usage.map(|usage| usage.within(self.most_tokens));
-        Usage::or_estimate(told, || Usage::estimate(prompt_tokens, self.text_bytes, self.events))
+        Usage::or_estimate(self.usage, || Usage::estimate(prompt_tokens, self.text_bytes, self.events))
     }
 
     /// Takes a frame and queues what goes to the client: whole events, so that a cut never leaves half of one there.

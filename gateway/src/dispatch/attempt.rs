@@ -4,6 +4,7 @@
 //! prompt is written down as paid, until an answer with its usage, or a refusal, takes its place.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,7 +16,6 @@ use tokio::time::Instant;
 use super::attempt_error::{self, AttemptError};
 use super::retry::Fault;
 use super::{Answer, Errand, streams, through};
-use crate::api::Dialect;
 use crate::body::Body;
 use crate::expert::circuit::ProbePermit;
 use crate::expert::endpoint::Endpoint;
@@ -30,9 +30,6 @@ use crate::upstream::{Reuse, Terms};
 use crate::usage::Usage;
 use crate::watch::{Edits, Watch, model_in_json, model_in_open_json};
 use crate::weigh::expected_output;
-
-/// So many tokens are believed whatever window is written down; no model takes more.
-const PLAUSIBLE: u64 = 1 << 27;
 
 /// How a call differs from the usual one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -140,15 +137,7 @@ impl<'a> Attempt<'a> {
             strip_usage: self.asks_usage,
             model: self.record.snapshot.renames().then(|| ask.model.clone().into_owned()),
         };
-        Watch::new(self.expert.provider, ask.choices, edits).within(self.most_tokens())
-    }
-
-    /// Most tokens that a report of usage may tell: a window for each choice, and as much again, because an operator may
-    /// have written down less than the model has. `None`: the request is no chat and may hold many prompts.
-    fn most_tokens(&self) -> Option<u64> {
-        let windows = self.expert.context_window.saturating_mul(2);
-        let answers = u64::from(self.errand.ask.choices.max(1));
-        (self.errand.dialect == Dialect::Chat).then(|| windows.saturating_mul(answers).max(PLAUSIBLE))
+        Watch::new(self.expert.provider, ask.choices, edits)
     }
 
     /// Tells the circuit, the metrics and the operator of a failure.
@@ -188,11 +177,8 @@ impl<'a> Attempt<'a> {
             Probed::Whole { head, body, usage, text_bytes } => {
                 held.permit.succeeded();
                 self.note(AttemptOutcome::Ok, Some(head.status.as_u16()));
-                let told = usage.map(|usage| usage.within(self.most_tokens()));
-                let is_unbelieved = told.is_some_and(|told| told.implausible);
-                let text_bytes = if is_unbelieved { expert.provider.text_bytes(&body) } else { text_bytes };
                 let (usage, estimated) =
-                    Usage::or_estimate(told, || Usage::estimate(prompt_tokens, text_bytes as u64, 0));
+                    Usage::or_estimate(usage, || Usage::estimate(prompt_tokens, text_bytes as u64, 0));
                 record.facts().usage = Some((usage, estimated));
                 let bill = settle::bill(&record.snapshot, expert.index, &usage, &record.facts().retried);
                 (head, Body::full(renamed(record, errand, body)), Some(bill))
@@ -204,8 +190,7 @@ impl<'a> Attempt<'a> {
                 (head, relay(Parts { upstream, queue, watched, clocks, held, prompt_tokens }), None)
             }
             Probed::Large { head, upstream, queue } => {
-                let tail = Tail::new(expert.provider, errand.dialect).within(self.most_tokens());
-                let watched = Watched::Large(tail);
+                let watched = Watched::Large(Tail::new(expert.provider, errand.dialect));
                 // compressed in a way that is not undone here, it cannot be read
                 let is_text = !head.headers.contains_key(CONTENT_ENCODING);
                 let queue = if is_text { renamed_beginning(record, errand, queue) } else { queue };
@@ -336,9 +321,7 @@ fn renamed(record: &Record, errand: &Errand<'_>, body: Bytes) -> Bytes {
         return body;
     }
     let Some(at) = model_in_json(&body) else { return body };
-    let mut bytes = body.to_vec();
-    bytes.splice(at, serde_json::to_vec(&errand.ask.model).unwrap_or_default());
-    Bytes::from(bytes)
+    with_model(body.to_vec(), at, errand)
 }
 
 /// The same for an answer too large to be held, of which this much has come.
@@ -346,8 +329,12 @@ fn renamed_beginning(record: &Record, errand: &Errand<'_>, queue: VecDeque<Bytes
     if !record.snapshot.renames() {
         return queue;
     }
-    let mut beginning = queue.iter().map(|frame| &frame[..]).collect::<Vec<_>>().concat();
+    let beginning = queue.iter().map(|frame| &frame[..]).collect::<Vec<_>>().concat();
     let Some(at) = model_in_open_json(&beginning) else { return queue };
-    beginning.splice(at, serde_json::to_vec(&errand.ask.model).unwrap_or_default());
-    VecDeque::from([Bytes::from(beginning)])
+    VecDeque::from([with_model(beginning, at, errand)])
+}
+
+fn with_model(mut json: Vec<u8>, at: Range<usize>, errand: &Errand<'_>) -> Bytes {
+    json.splice(at, serde_json::to_vec(&errand.ask.model).unwrap_or_default());
+    Bytes::from(json)
 }

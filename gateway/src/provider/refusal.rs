@@ -104,7 +104,10 @@ impl Words {
         let mut words = Self::default();
         let mut reader = serde_json::Deserializer::from_slice(&body[..body.len().min(MOST_JSON)]);
         let collect = Collect { words: &mut words, key: "" };
-        if collect.deserialize(&mut reader).is_err() {
+        let read = collect.deserialize(&mut reader);
+        // of JSON that is too long, what was read counts; as text it would be the request's echo, too
+        let is_long_json = body.len() > MOST_JSON && matches!(body.trim_ascii_start(), [b'{' | b'[', ..]);
+        if read.is_err() && !is_long_json {
             let text = &body[..body.len().min(MOST_TEXT)];
             words = Self { message: String::from_utf8_lossy(text).to_lowercase(), ..Self::default() };
         }
@@ -505,6 +508,16 @@ mod tests {
         }
         let absent = r#"{"error":{"message":"The model x does not exist","param":"body.model"}}"#;
         assert_eq!(read(400, absent), Refusal::UnknownModel);
+        // an echo that is longer than what is read
+        for length in [1, MOST_JSON - 200, MOST_JSON, 2 * MOST_JSON] {
+            let echo = format!("invalid api key {}", "x".repeat(length));
+            for loc in [r#""loc":["body"],"#, ""] {
+                let body = format!(r#"{{"detail":[{{{loc}"msg":"Value error","input":"{echo}"}}]}}"#);
+                assert_eq!(read(422, &body), Refusal::Client, "{length}");
+            }
+        }
+        let long = format!("<html>The model x does not exist{}</html>", " ".repeat(MOST_JSON));
+        assert_eq!(read(400, &long), Refusal::UnknownModel);
     }
 
     #[test]
