@@ -1,8 +1,8 @@
 //! What the console stands on: figures, events, feedback, dry runs, settings; and that pages of other sites get nothing.
 
-use crate::harness::{Json, Model, Rig, Setup, chat, error_code, json, message};
+use crate::harness::{ANSWER, Json, Model, Rig, Setup, chat, error_code, json, message};
 use std::fs;
-use testkit::{Client, PATIENCE, Reply, get, post_json, within};
+use testkit::{Client, PATIENCE, Reply, Upstream, get, post_json, within};
 
 async fn rig() -> (Rig, [Model; 2]) {
     let models = [Model::honest().await, Model::honest().await];
@@ -211,6 +211,28 @@ async fn top(arguments: &[&str]) -> std::process::Output {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mixgate"));
     command.arg("top").args(arguments);
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_key_in_the_query_of_an_address_is_sent_and_not_shown() {
+    let upstream = Upstream::script(testkit::json(200, ANSWER)).await;
+    let addresses = ["?key=canary", "?api-version=1&key=canary"]
+        .map(|query| format!("{{ base_url: 'http://{}/v1{query}' }}", upstream.addr()));
+    for place in [
+        format!("base_url: 'http://{}/v1?key=canary'", upstream.addr()),
+        format!("endpoints: [{}]", addresses.join(", ")),
+    ] {
+        let rig = Setup::new().large_at(&place).start().await;
+        let reply = rig.chat(&chat("large", "hello")).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert!(upstream.next_request().await.path().ends_with("key=canary"));
+        let mut seen = rig.record_of(&reply).await.to_string();
+        for path in ["/api/config", "/status", "/metrics", "/api/decisions"] {
+            seen += &get(rig.gateway.admin, path).await.text();
+        }
+        assert!(!seen.contains("canary"), "{seen}");
+        assert!(seen.contains("/v1?"), "{seen}");
+    }
 }
 
 #[tokio::test]

@@ -179,8 +179,9 @@ async fn who_asks_to_be_left_alone_is_and_clients_hear_for_how_long_still() {
     for code in [429, 503] {
         let large = Upstream::script(status(code, &[("retry-after", "30")])).await;
         let rig = Setup::new().large(large.addr(), "").start().await;
-        for _ in 0..3 {
+        for outcome in [if code == 429 { "upstream_error" } else { "rejected" }, "rejected", "rejected"] {
             let reply = rig.chat(&chat("large", "hello")).await;
+            assert_eq!(rig.record_of(&reply).await["outcome"], outcome, "{code}");
             let wait: u64 = reply.header("retry-after").unwrap().parse().unwrap();
             assert!((1..=30).contains(&wait) && wait > 15, "{code}: {wait}");
             assert_eq!(reply.status, code, "the first and those that come while it waits");

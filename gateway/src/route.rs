@@ -30,7 +30,9 @@ pub async fn route(state: Arc<State>, entry: Entry) -> layer::Answer {
     let Entry { record, request } = entry;
     let page = state.pages(&record.snapshot).allowed(request.headers()).cloned();
     let mut response = answer(&state, &record, request).await.unwrap_or_else(|failure| {
-        record.facts().outcome = Some(outcome_of(&failure));
+        let mut facts = record.facts();
+        facts.outcome = Some(outcome_of(&failure, !facts.attempts.is_empty()));
+        drop(facts);
         failure.response()
     });
     page.into_iter().for_each(|page| origin::let_read(response.headers_mut(), page));
@@ -240,9 +242,11 @@ fn check_head(head: &Parts) -> Result<(), Failure> {
     }
 }
 
-/// Who is at fault, for the record.
-pub fn outcome_of(failure: &Failure) -> Outcome {
+/// Who is at fault, for the record. `asked`: some upstream was.
+fn outcome_of(failure: &Failure, asked: bool) -> Outcome {
     match failure {
+        // every model's own limit, known from requests before
+        Failure::RateLimited(_) if !asked => Outcome::Rejected,
         Failure::Overloaded | Failure::Draining | Failure::NoHealthyUpstream(_) => Outcome::Rejected,
         Failure::UpstreamTimeout { .. } => Outcome::Timeout,
         Failure::ClientGone => Outcome::Cancelled,

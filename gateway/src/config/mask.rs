@@ -1,5 +1,5 @@
 //! Takes secrets out of the lines and messages that faults show: what stands behind a key that may hold one, below it,
-//! in a list, or in an address before its `@`.
+//! in a list, or in an address before its `@` or in its query.
 
 use super::units::REDACTED;
 
@@ -22,7 +22,7 @@ impl Masked {
     pub(super) fn message(&self, message: &str) -> String {
         let without =
             self.taken.iter().fold(message.to_owned(), |text, secret| text.replace(secret, REDACTED));
-        without_userinfo(&without)
+        addresses(&without)
     }
 }
 
@@ -49,7 +49,7 @@ pub(super) fn line(lines: &[String], index: usize) -> Masked {
         }
     }
     masked.text.push_str(&line[from..]);
-    masked.text = without_userinfo(&masked.text);
+    masked.text = addresses(&masked.text);
     masked
 }
 
@@ -188,21 +188,30 @@ fn stands_below_a_secret(lines: &[String], index: usize) -> bool {
     false
 }
 
-/// Whatever stands before the `@` of an address.
-fn without_userinfo(text: &str) -> String {
+/// Addresses without what may be a secret in them: what stands before an `@`, and the values of a query.
+pub(super) fn addresses(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, behind) = rest.split_at(at + 3);
+    while let Some(at) = rest.find("//") {
+        let (before, behind) = rest.split_at(at + 2);
         out.push_str(before);
-        let host = behind.find(['/', ' ', '"', '\'', '`', ',', '}']).unwrap_or(behind.len());
-        rest = match behind[..host].rfind('@') {
-            Some(end) => {
-                out.push_str(REDACTED);
-                &behind[end..]
-            }
-            None => behind,
-        };
+        let (address, others) =
+            behind.split_at(behind.find([' ', '"', '\'', '`', ',', '}']).unwrap_or(behind.len()));
+        let host = address.find(['/', '?']).unwrap_or(address.len());
+        let shown = address[..host].rfind('@').map_or(address, |end| {
+            out.push_str(REDACTED);
+            &address[end..]
+        });
+        let (path, query) = shown.split_at(shown.find('?').unwrap_or(shown.len()));
+        out.push_str(path);
+        for (position, field) in query.split_inclusive('&').enumerate() {
+            let value = field.find('=').map_or(usize::from(position == 0), |at| at + 1);
+            out.push_str(&field[..value]);
+            let end = field.strip_suffix('&').unwrap_or(field);
+            out.push_str(if value < end.len() { REDACTED } else { "" });
+            out.push_str(&field[end.len().max(value)..]);
+        }
+        rest = others;
     }
     out.push_str(rest);
     out
@@ -230,6 +239,10 @@ mod tests {
             "  keys: [sk-canary, \"sk-canary\"]",
             "    token:    sk-canary",
             "    base_url: http://user:sk-canary@host/v1",
+            "    base_url: http://host/v1?key=sk-canary",
+            "    base_url: \"http://host/v1?a=&key=sk-canary#x\" # why",
+            "    base_url: http://host?sk-canary",
+            "    base_url: //user:sk-canary@host/v1?api-key=sk-canary",
             "    api_key: ${KEY:-sk-canary}",
         ] {
             let shown = shown(text, 0);
@@ -302,5 +315,10 @@ mod tests {
             "expected a text, found `[REDACTED]`"
         );
         assert_eq!(Masked::default().message("`ftp://a:b@h` is no"), "`ftp://[REDACTED]@h` is no");
+        assert_eq!(
+            addresses("`http://h:1/v1?a=b&c&d=`, x?y=z"),
+            "`http://h:1/v1?a=[REDACTED]&[REDACTED]&d=`, x?y=z"
+        );
+        assert_eq!(addresses("http://h/v1?"), "http://h/v1?");
     }
 }

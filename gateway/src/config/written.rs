@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
+use super::mask;
 pub use super::pricing::{Price, Pricing, Reported};
 use super::units::{DurationText, Percent, Secret, Size};
 
@@ -276,7 +277,7 @@ pub struct Expert {
     #[serde(default)]
     pub provider: ProviderName,
     /// Its address, up to and including `/v1`; a query goes behind each path. Either this or `endpoints`.
-    #[serde(default)]
+    #[serde(default, serialize_with = "shown_if_any")]
     pub base_url: Option<String>,
     /// Several addresses of the same model.
     #[serde(default)]
@@ -327,6 +328,16 @@ pub struct Expert {
     pub timeouts: Timeouts,
 }
 
+/// An address as consoles may see it: its query may hold a key.
+fn shown<S: Serializer>(address: &str, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&mask::addresses(address))
+}
+
+#[expect(clippy::ref_option, reason = "serde hands the field over like this")]
+fn shown_if_any<S: Serializer>(address: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
+    address.as_deref().map(mask::addresses).serialize(to)
+}
+
 fn context_window() -> u64 {
     8192
 }
@@ -349,6 +360,7 @@ pub enum ProviderName {
 #[schemars(deny_unknown_fields)]
 pub struct Endpoint {
     /// Its address, up to and including `/v1`.
+    #[serde(serialize_with = "shown")]
     pub base_url: String,
     /// Its share of the traffic, relative to the others.
     #[serde(default = "one")]
