@@ -157,6 +157,24 @@ impl<'de> Visitor<'de> for Key {
     }
 }
 
+/// How many objects and lists are still open where this rest of a JSON text begins.
+pub fn depth_before(rest: &[u8]) -> i32 {
+    let (mut closed, mut at) = (0, 0);
+    while let Some(byte) = rest.get(at) {
+        match byte {
+            b'"' => {
+                at = behind_string(rest, at);
+                continue;
+            }
+            b'{' | b'[' => closed -= 1,
+            b'}' | b']' => closed += 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    closed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,19 +3,19 @@
 //! The bytes go on unchanged, except for what the gateway itself caused: usage that the client did not ask for is
 //! taken out again, and where the operator wants it the client's own model name is put in.
 
+mod members;
+
 use std::collections::{BTreeSet, VecDeque};
-use std::ops::Range;
-use std::sync::LazyLock;
 
 use bytes::Bytes;
-use memchr::memmem::{self, Finder};
-use serde_json::value::RawValue;
 
-use crate::json::{behind_string, pick};
 use crate::provider::{EventFacts, OpenChoice, Provider};
 use crate::sse::{self, Event, Splitter};
 use crate::tail::LastBytes;
 use crate::usage::Usage;
+use members::{Told, model_in_beginning, model_in_event, usage_member};
+
+pub use members::{model_in_json, model_in_open_json};
 
 /// Bytes of an event whose end has not come from which on it counts as progress: no ping is as long.
 const PROGRESS: usize = 4 * 1024;
@@ -321,106 +321,6 @@ fn push(out: &mut VecDeque<Bytes>, bytes: Bytes) {
     if !bytes.is_empty() {
         out.push_back(bytes);
     }
-}
-
-/// What a `usage` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    /// `null`: servers add it to every chunk once usage was asked for.
-    Nothing,
-    /// Tokens, or null.
-    Something,
-}
-
-/// Made once: making a searcher costs more than searching a chunk.
-static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
-
-/// Where a top-level `"usage":…` stands, with its comma.
-fn usage_member(event: &[u8], told: Told) -> Option<Range<usize>> {
-    USAGE.find_iter(event).find_map(|at| {
-        let rest = &event[at + USAGE.needle().len()..];
-        let value = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-        let length = match told {
-            Told::Nothing => value.starts_with(b"null").then_some(b"null".len())?,
-            Told::Something => {
-                let mut values = serde_json::Deserializer::from_slice(value).into_iter::<&RawValue>();
-                values.next()?.ok()?.get().len()
-            }
-        };
-        let end = event.len() - value.len() + length;
-        is_top_level(&event[end..]).then_some(())?;
-        let before = event[..at].trim_ascii_end();
-        if before.last() == Some(&b',') {
-            return Some(before.len() - 1..end);
-        }
-        let after = event[end..].trim_ascii_start();
-        after.starts_with(b",").then(|| at..event.len() - after.len() + 1)
-    })
-}
-
-/// Whether just one object is still open where this rest of an event begins. Looking ahead costs less than looking
-/// back: what is sought mostly stands near the end.
-fn is_top_level(rest: &[u8]) -> bool {
-    let mut open = 1_i32;
-    let mut at = 0;
-    while let Some(byte) = rest.get(at) {
-        match byte {
-            b'"' => {
-                at = behind_string(rest, at);
-                continue;
-            }
-            b'{' | b'[' => open += 1,
-            b'}' | b']' => open -= 1,
-            _ => {}
-        }
-        at += 1;
-    }
-    open == 0
-}
-
-/// Where the value of a top-level `model` stands in a JSON text.
-pub fn model_in_json(json: &[u8]) -> Option<Range<usize>> {
-    let [model] = pick(json, ["model"])?;
-    let model = model?.get();
-    let start = model.as_ptr() as usize - json.as_ptr() as usize;
-    Some(start..start + model.len())
-}
-
-/// The same in the beginning of an event.
-fn model_in_beginning(event: &[u8]) -> Option<Range<usize>> {
-    let start = memmem::find(event, b"data:")? + b"data:".len();
-    let at = model_in_open_json(&event[start..])?;
-    Some(start + at.start..start + at.end)
-}
-
-/// The same in the beginning of a JSON text.
-pub fn model_in_open_json(json: &[u8]) -> Option<Range<usize>> {
-    let (mut at, mut open) = (0, 0);
-    while let Some(byte) = json.get(at) {
-        let key = at;
-        at = if *byte == b'"' { behind_string(json, at) } else { at + 1 };
-        match byte {
-            b'{' | b'[' => open += 1,
-            b'}' | b']' => open -= 1,
-            b'"' if open == 1 && json[key..at] == *b"\"model\"" => {
-                let Some(value) = json[at..].trim_ascii_start().strip_prefix(b":") else { continue };
-                let start = json.len() - value.trim_ascii_start().len();
-                let end = behind_string(json, start);
-                return (json.get(start) == Some(&b'"') && json.get(end - 1) == Some(&b'"'))
-                    .then_some(start..end);
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
-/// The same in an event with a single data line.
-fn model_in_event(event: &[u8]) -> Option<Range<usize>> {
-    let start = memmem::find(event, b"data:")? + b"data:".len();
-    let end = memchr::memchr2(b'\n', b'\r', &event[start..]).map_or(event.len(), |at| start + at);
-    let at = model_in_json(&event[start..end])?;
-    Some(start + at.start..start + at.end)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What an event says that is too long to be held: its beginning and its end are read, without what lies between.
 
 use super::{ERROR, FINISH, KEYS, has_value_at};
-use crate::json::behind_string;
+use crate::json::{behind_string, depth_before};
 use crate::provider::{EventFacts, OpenChoice};
 
 /// Most bytes of an error that are kept.
@@ -89,24 +89,6 @@ impl OpenChoice {
 fn note_error(json: &[u8], facts: &mut EventFacts) {
     let words = &json[..json.len().min(MOST_WORDS)];
     facts.error.get_or_insert_with(|| String::from_utf8_lossy(words).into_owned());
-}
-
-/// How many objects and lists are still open where this rest of an event begins.
-fn depth_before(rest: &[u8]) -> i32 {
-    let (mut closed, mut at) = (0, 0);
-    while let Some(byte) = rest.get(at) {
-        match byte {
-            b'"' => {
-                at = behind_string(rest, at);
-                continue;
-            }
-            b'{' | b'[' => closed -= 1,
-            b'}' | b']' => closed += 1,
-            _ => {}
-        }
-        at += 1;
-    }
-    closed
 }
 
 fn is_reason(value: &[u8]) -> bool {
