@@ -81,6 +81,24 @@ fn check_prints_what_a_configuration_resolves_to() {
 }
 
 #[test]
+fn check_shows_no_key_of_an_address() {
+    let folder = tempfile::tempdir().unwrap();
+    for (address, code) in [
+        ("http://127.0.0.1:9/v1?api-key=CANARY12345", 0),
+        ("127.0.0.1:9/v1?api-key=CANARY12345", 2),
+        ("http://127.0.0.1:9/v1#CANARY12345", 2),
+    ] {
+        let price = "price: { input_per_1m: 1, output_per_1m: 1 }";
+        let yaml =
+            format!("fallback: a\nexperts:\n  - {{ name: a, model: m, base_url: '{address}', {price} }}\n");
+        let file = written(folder.path(), "experts.yaml", &yaml);
+        let ran = run(&["check", "--config", &file]);
+        assert!(!format!("{}{}", ran.out, ran.err).contains("CANARY12345"), "{}{}", ran.out, ran.err);
+        assert_eq!(ran.code == Some(0), code == 0, "{address}: {}", ran.err);
+    }
+}
+
+#[test]
 fn the_reference_configuration_is_valid() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../experts.yaml");
     good(&run(&["check", "--config", file]));

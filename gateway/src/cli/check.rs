@@ -78,11 +78,12 @@ fn experts(config: &written::Config) -> Table {
     ]);
     for expert in &config.experts {
         let role = if expert.name == config.fallback.primary() { " (fallback)" } else { "" };
-        let endpoints: Vec<&str> = expert
+        let endpoints: Vec<String> = expert
             .base_url
             .iter()
             .map(String::as_str)
             .chain(expert.endpoints.iter().map(|e| e.base_url.as_str()))
+            .map(config::without_secrets)
             .collect();
         let price = match expert.price {
             Some(Pricing::Listed(price)) => format!("{} · {}", price.input_per_1m, price.output_per_1m),

@@ -21,6 +21,10 @@ pub(super) fn run(_: Args) -> Result<(), Exit> {
     if key.is_empty() {
         return Err(Exit::Input("there is no key on standard input".to_owned()));
     }
+    if let Some(odd) = key.chars().find(|c| c.is_control()) {
+        let message = format!("no header can carry {odd:?}, which is in this key: pass one key, on one line");
+        return Err(Exit::Input(message));
+    }
     if key.len() < SHORTEST {
         anstream::eprintln!(
             "warning: a key of {} characters can be guessed; use a random one of {SHORTEST} or more",

@@ -79,13 +79,14 @@ impl<'c> Check<'c> {
             if origin == "*" && self.config.tenants.is_empty() {
                 let help = "list the pages, or give it tenants with keys";
                 self.faults.push(place, "without keys any page could spend your money", help);
-            } else if origin != "*" && !is_origin(origin) {
+            } else if origin != "*" && (origin.contains('*') || !is_origin(origin)) {
                 let help = "a scheme and a host, such as https://app.example or http://localhost:3000";
                 self.faults.push(place, format!("`{origin}` is no origin of a page"), help);
             }
         }
         for (index, host) in server.hosts.iter().enumerate() {
-            if host.parse::<Authority>().is_ok_and(|a| a.port().is_none() && a.host() == host) {
+            let is_name = |a: Authority| a.port().is_none() && a.host() == host && !host.contains('*');
+            if host.parse::<Authority>().is_ok_and(is_name) {
                 continue;
             }
             let place = spot
@@ -95,7 +96,7 @@ impl<'c> Check<'c> {
             self.faults.push(
                 place,
                 format!("`{host}` is no name of a machine"),
-                "without scheme and port: gateway.internal",
+                "without scheme, port and `*`: gateway.internal",
             );
         }
     }
@@ -362,6 +363,18 @@ impl<'c> Check<'c> {
                 "choose another",
             );
         }
+        if alias.trim().is_empty() || alias.trim() != alias {
+            let help = "write the name that clients send as `model`";
+            self.faults.push(place, format!("`{alias}` is no name for a model"), help);
+        }
+        let hidden =
+            self.config.experts.iter().find(|e| e.model == alias && e.name != target && e.model != target);
+        if let Some(expert) = hidden {
+            self.warnings.push(format!(
+                "the alias `{alias}` takes the place of the model id of `{}`, which then only its name selects",
+                expert.name
+            ));
+        }
         if let Some(policy) = target.strip_prefix("auto:") {
             self.known("policy", policy, policies, place);
         } else if target != "auto" && !self.config.experts.iter().any(|e| e.model == *target) {
@@ -401,6 +414,12 @@ impl<'c> Check<'c> {
         for tag in required.filter(|tag| !tags.contains(*tag)).collect::<BTreeSet<_>>() {
             self.warnings.push(format!(
                 "no expert has the tag `{tag}` that is required: such requests will be refused"
+            ));
+        }
+        let forbidden = self.config.rules.iter().flat_map(|r| &r.forbid);
+        for tag in forbidden.filter(|tag| !tags.contains(*tag)).collect::<BTreeSet<_>>() {
+            self.warnings.push(format!(
+                "no expert says that it has the tag `{tag}` that a rule forbids: check how it is spelt"
             ));
         }
     }

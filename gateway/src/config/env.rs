@@ -97,7 +97,10 @@ fn resolve(reference: &str, environment: Environment<'_>, place: Place, faults: 
     let value = environment(name);
     let state = if value.is_some() { "is empty" } else { "is not set" };
     match (value.filter(|value| !value.is_empty()), default) {
-        (Some(value), _) => value,
+        (Some(value), _) => {
+            faults.note_variable(place.line, name, &value);
+            value
+        }
         (None, Some(default)) => default.to_owned(),
         (None, None) => {
             let help = format!("set it, or give a default: ${{{name}:-…}}");

@@ -45,11 +45,16 @@ pub struct Faults {
     list: Vec<Fault>,
     /// Lines with a variable that is not set: what is missing there was told.
     unset: Vec<usize>,
+    /// Line, name and value of every variable of the environment: a message shows the name.
+    variables: Vec<(usize, String, String)>,
 }
+
+/// A shorter value tells nothing, and would be found in other words.
+const SHORTEST_VALUE: usize = 4;
 
 impl Faults {
     pub(super) fn new(source: Source) -> Self {
-        Self { source, list: Vec::new(), unset: Vec::new() }
+        Self { source, list: Vec::new(), unset: Vec::new(), variables: Vec::new() }
     }
 
     pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
@@ -66,6 +71,13 @@ impl Faults {
     pub(super) fn push_unset(&mut self, place: Place, message: String, help: String) {
         self.unset.push(place.line);
         self.push(place, message, help);
+    }
+
+    /// Notes what stands for a variable on a line.
+    pub(super) fn note_variable(&mut self, line: usize, name: &str, value: &str) {
+        if value.len() >= SHORTEST_VALUE {
+            self.variables.push((line, name.to_owned(), value.to_owned()));
+        }
     }
 
     /// For values that do not fit: one that came from an unset variable was told already.
@@ -93,7 +105,11 @@ impl Faults {
         let Place { line, column } = fault.place;
         let shown =
             line.checked_sub(1).map(|index| mask::line(&self.source.lines, index)).unwrap_or_default();
-        writeln!(out, "error: {}", shown.message(&fault.message))?;
+        let here = self.variables.iter().filter(|(of, ..)| *of == line);
+        let named = here.fold(fault.message.clone(), |text, (_, name, value)| {
+            text.replace(value.as_str(), &format!("${{{name}}}"))
+        });
+        writeln!(out, "error: {}", shown.message(&named))?;
         if line == 0 {
             writeln!(out, "  --> {}", self.source.name)?;
         } else {

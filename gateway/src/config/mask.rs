@@ -46,6 +46,14 @@ pub(super) fn line(lines: &[String], index: usize) -> Masked {
             masked.text.push_str(&line[from..start.min(end)]);
             masked.note(&line[start.min(end)..end]);
             (from, at) = (end, end);
+        } else if key.ends_with("url") {
+            let end = end_of_value(line, behind);
+            let value = &line[behind..end];
+            if !value.contains("//") {
+                masked.text.push_str(&line[from..behind]);
+                push_address(&mut masked.text, value);
+                (from, at) = (end, end);
+            }
         }
     }
     masked.text.push_str(&line[from..]);
@@ -107,8 +115,13 @@ fn parent_on_line(before: &str) -> Option<&str> {
         other => *other == '{',
     });
     let outer = before[..open?.0].trim_end().strip_suffix(':')?;
-    let start = outer.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |at| at + 1);
-    Some(&outer[start..])
+    Some(last_word(outer))
+}
+
+/// The word that a text ends with, which may be none.
+fn last_word(text: &str) -> &str {
+    let before = text.trim_end_matches(|c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    &text[before.len()..]
 }
 
 /// The key of the nearest line above that stands further left, where this line has no `{` of its own.
@@ -131,10 +144,9 @@ fn next_key(line: &str, at: usize) -> Option<(&str, usize)> {
             .next()
             .is_none_or(|c| c.is_whitespace() || matches!(c, '[' | '{' | '"' | '\''));
         let word = line[at..colon].trim_end().trim_end_matches(['"', '\'']);
-        let start =
-            word.rfind(|c: char| !c.is_alphanumeric() && !matches!(c, '-' | '_' | '.')).map_or(0, |i| i + 1);
-        if ends && start < word.len() {
-            return Some((&word[start..], colon + 1));
+        let key = last_word(word);
+        if ends && !key.is_empty() {
+            return Some((key, colon + 1));
         }
         from = colon + 1;
     }
@@ -189,7 +201,7 @@ fn stands_below_a_secret(lines: &[String], index: usize) -> bool {
 }
 
 /// Addresses without what may be a secret in them: what stands before an `@`, and the values of a query.
-pub(super) fn addresses(text: &str) -> String {
+pub(crate) fn addresses(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("//") {
@@ -197,24 +209,29 @@ pub(super) fn addresses(text: &str) -> String {
         out.push_str(before);
         let (address, others) =
             behind.split_at(behind.find([' ', '"', '\'', '`', ',', '}']).unwrap_or(behind.len()));
-        let host = address.find(['/', '?']).unwrap_or(address.len());
-        let shown = address[..host].rfind('@').map_or(address, |end| {
-            out.push_str(REDACTED);
-            &address[end..]
-        });
-        let (path, query) = shown.split_at(shown.find('?').unwrap_or(shown.len()));
-        out.push_str(path);
-        for (position, field) in query.split_inclusive('&').enumerate() {
-            let value = field.find('=').map_or(usize::from(position == 0), |at| at + 1);
-            out.push_str(&field[..value]);
-            let end = field.strip_suffix('&').unwrap_or(field);
-            out.push_str(if value < end.len() { REDACTED } else { "" });
-            out.push_str(&field[end.len().max(value)..]);
-        }
+        push_address(&mut out, address);
         rest = others;
     }
     out.push_str(rest);
     out
+}
+
+/// One address, from its host on.
+fn push_address(out: &mut String, address: &str) {
+    let host = address.find(['/', '?', '#']).unwrap_or(address.len());
+    let shown = address[..host].rfind('@').map_or(address, |end| {
+        out.push_str(REDACTED);
+        &address[end..]
+    });
+    let (path, query) = shown.split_at(shown.find(['?', '#']).unwrap_or(shown.len()));
+    out.push_str(path);
+    for (position, field) in query.split_inclusive('&').enumerate() {
+        let value = field.find('=').map_or(usize::from(position == 0), |at| at + 1);
+        out.push_str(&field[..value]);
+        let end = field.strip_suffix('&').unwrap_or(field);
+        out.push_str(if value < end.len() { REDACTED } else { "" });
+        out.push_str(&field[end.len().max(value)..]);
+    }
 }
 
 #[cfg(test)]
@@ -242,8 +259,13 @@ mod tests {
             "    base_url: http://host/v1?key=sk-canary",
             "    base_url: \"http://host/v1?a=&key=sk-canary#x\" # why",
             "    base_url: http://host?sk-canary",
+            "    base_url: http://host/v1#sk-canary",
+            "    base_url: host:9/v1?key=sk-canary",
+            "  - { base_url: 'user:sk-canary@host/v1', model: m }",
             "    base_url: //user:sk-canary@host/v1?api-key=sk-canary",
             "    api_key: ${KEY:-sk-canary}",
+            "  - { name: é, “api_key: sk-canary”, é: x }",
+            "  é: { headers: { é、x: sk-canary } }",
         ] {
             let shown = shown(text, 0);
             assert!(!shown.contains("canary") && shown.contains(REDACTED), "{shown}");
@@ -273,6 +295,7 @@ mod tests {
             "    api_key: ${KEY}",
             "    api_key: \"${KEY}\"",
             "  listen: a:1",
+            "  - { name: ä, “öl: 1, 日本、語: 2, \u{fffd}x: 3 }",
         ] {
             assert_eq!(shown(text, 0), text);
         }

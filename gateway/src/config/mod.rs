@@ -20,6 +20,7 @@ use std::path::Path;
 pub use check::is_loopback;
 pub(crate) use fault::suggestion as fault_suggestion;
 pub use fault::{Fault, Faults, Place};
+pub(crate) use mask::addresses as without_secrets;
 pub use origin::Setting;
 pub use units::{DurationText, Percent, Secret, Size};
 pub use written::Config;

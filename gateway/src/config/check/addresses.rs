@@ -82,7 +82,7 @@ impl Check<'_> {
         });
         let Some(uri) = good else {
             let help = "write the address up to and including /v1: https://api.openai.com/v1";
-            self.faults.push(place, format!("`{url}` is no http or https address"), help);
+            self.faults.push(place, "this is no http or https address", help);
             return;
         };
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });

@@ -1,5 +1,6 @@
 //! Hashes of keys: each is one, and each says who asks. A key that two have would make the caller whoever stands last
-//! in the file, and a tenant's key on the admin listener would show that tenant everyone's decisions.
+//! in the file; one that a tenant shares with the admin listener shows that tenant everyone's decisions, which a
+//! warning says.
 
 use std::collections::BTreeMap;
 
@@ -65,10 +66,12 @@ impl<'c> Check<'c> {
                 format!("the tenants `{one}` and `{other}` have the same key"),
                 "a key says who asks: give each tenant its own (`mixgate hash-key`)",
             ),
-            (Owner::Tenant(tenant), Owner::Admin) | (Owner::Admin, Owner::Tenant(tenant)) => (
-                format!("the tenant `{tenant}` and the admin listener have the same key"),
-                "whoever may call could read everyone's decisions: give the admin listener a key of its own",
-            ),
+            (Owner::Tenant(tenant), Owner::Admin) | (Owner::Admin, Owner::Tenant(tenant)) => {
+                return self.warnings.push(format!(
+                    "the tenant `{tenant}` and the admin listener have the same key: it can read everyone's decisions; \
+                     give the admin listener a key of its own"
+                ));
+            }
         };
         self.faults.push(place, what, help);
     }

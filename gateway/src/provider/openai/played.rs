@@ -41,14 +41,11 @@ struct Stream {
 impl Stream {
     fn event(&mut self, choices: &str, usage: Option<&str>) {
         let Self { out, envelope, object } = self;
-        let parts = ["data: {", envelope, "\"object\":\"", object, "\",\"choices\":"];
-        parts.into_iter().for_each(|part| out.push_str(part));
+        let (name, usage) = usage.map_or(("", ""), |usage| (",\"usage\":", usage));
+        let parts = ["data: {", envelope, "\"object\":\"", object, "\",\"choices\":", choices, name, usage];
         // a line end in the JSON text would end the line of the event
-        out.extend(choices.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }));
-        if let Some(usage) = usage {
-            out.push_str(",\"usage\":");
-            out.extend(usage.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }));
-        }
+        let in_line = |c: char| if matches!(c, '\n' | '\r') { ' ' } else { c };
+        out.extend(parts.into_iter().flat_map(str::chars).map(in_line));
         out.push_str("}\n\n");
     }
 
@@ -153,6 +150,24 @@ mod tests {
         let lines: Vec<&str> = stream.lines().filter(|line| !line.is_empty()).collect();
         assert!(lines.len() == 2 && lines.iter().all(|line| line.starts_with("data: ")), "{stream}");
         assert!(stream.contains(r#""object":"text_completion""#) && stream.contains(r#""text": "a""#));
+    }
+
+    #[test]
+    fn whatever_stands_on_many_lines_ends_no_event() {
+        let message = "{\n\"role\": \"assistant\",\r\n\"content\": \"a\",\n\"tool_calls\": [\n{\n\"id\": \"x\"\n}\n]\n}";
+        let beside = "\"filter\": {\n\"a\": [\n1\n]\n}";
+        let answer = format!(
+            "{{\"timings\": {{\n\"ms\": 3\n}}, {beside}, \"choices\": [{{\"message\": {message},\n\"logprobs\": {{\n\"content\": []\n}}, {beside}, \"finish_reason\": \"stop\"}}], \"usage\": {{\n\"total_tokens\": 1\n}}}}"
+        );
+        let stream = played(Dialect::Chat, &answer);
+        assert!(!stream.contains('\r') && stream.ends_with("\n\n"), "{stream}");
+        let events: Vec<&str> = stream.trim_end().split("\n\n").collect();
+        assert_eq!(events.len(), 5, "{stream}");
+        for event in &events[..4] {
+            let json = event.strip_prefix("data: ").unwrap();
+            let members: std::collections::BTreeMap<&str, &RawValue> = serde_json::from_str(json).unwrap();
+            assert_eq!(members["timings"].get(), "{ \"ms\": 3 }", "{event}");
+        }
     }
 
     #[test]
