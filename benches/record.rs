@@ -44,6 +44,7 @@ fn record(snapshot: &Arc<Snapshot>) -> Option<Finished> {
         decision: Some(Arc::new(decision)),
         attempts: vec![attempt.into()],
         outcome: Outcome::Ok,
+        error: None,
         usage: Some(Usage { input: 120, output: 240, ..Usage::default() }),
         usage_estimated: false,
         cost_usd: Some(MicroUsd(1234)),

@@ -130,13 +130,17 @@ async fn what_cannot_be_undone_goes_on_with_its_header_to_a_client_that_reads_it
         }
     }
     let refused = Upstream::script(packed(400, "application/json", "br", body)).await;
-    let reply = alone(refused.addr(), "").await.chat(&chat("large", "hello")).await;
+    let rig = alone(refused.addr(), "").await;
+    let reply = rig.chat_with(&[("accept-encoding", "br")], &chat("large", "hello")).await;
     assert_eq!(
         (reply.status, reply.header("content-encoding")),
         (400, Some("br")),
         "never without its header"
     );
     assert_eq!(reply.body, body);
+    let reply = rig.chat(&chat("large", "hello")).await;
+    assert_eq!((reply.status, reply.header("content-encoding")), (400, None), "to who cannot read it");
+    assert_eq!(error_code(&reply), "upstream_error");
 }
 
 #[tokio::test]

@@ -304,7 +304,8 @@ async fn when_all_fail_the_last_failure_is_told() {
         (slow, sick, 502, "upstream_error", None),
         (sick, busy, 429, "rate_limit_exceeded", Some("7")),
         (busy, "status-429", 429, "rate_limit_exceeded", Some("1")),
-        (busy, "status-429:retry-after=9999", 429, "rate_limit_exceeded", Some("600")),
+        (busy, "status-429:retry-after=9999", 429, "rate_limit_exceeded", Some("7")),
+        (sick, "status-429:retry-after=9999", 429, "rate_limit_exceeded", Some("600")),
         (sick, "status-503:retry-after=7", 503, "no_healthy_upstream", Some("7")),
     ];
     for (first, last, status, code, retry_after) in cases {

@@ -119,6 +119,58 @@ async fn over_http2_only_the_stream_that_nobody_reads_ends() {
     assert_eq!(other.status(), 404, "the connection goes on");
 }
 
+/// What a client holds that reads no body at all over HTTP/2: its window is shut.
+struct ShutWindow {
+    status: u16,
+    _answer: hyper::Response<hyper::body::Incoming>,
+    _connection: tokio::task::JoinSet<()>,
+}
+
+impl ShutWindow {
+    async fn ask(rig: &Rig, body: String) -> Self {
+        let io = TokioIo::new(TcpStream::connect(rig.addr()).await.unwrap());
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let (mut sender, connection) = builder.initial_stream_window_size(0).handshake(io).await.unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(async { drop(connection.await) });
+        let request = hyper::Request::post(format!("http://{}{CHAT}", rig.addr()));
+        let request = request.header("content-type", "application/json");
+        let request = request.body(Full::<bytes::Bytes>::new(body.into())).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        Self { status: answer.status().as_u16(), _answer: answer, _connection: tasks }
+    }
+}
+
+#[tokio::test]
+async fn a_whole_answer_that_nobody_takes_holds_its_place_for_its_time_only() {
+    let long = format!(
+        r#"{{"id":"a","choices":[{{"index":0,"message":{{"role":"assistant","content":"{}"}},"finish_reason":"stop"}}]}}"#,
+        "a".repeat(20_000)
+    );
+    let upstream = Upstream::script(testkit::json(200, &long)).await;
+    let setup = Setup::new().large(upstream.addr(), "timeouts: { total: 1s }").server("max_in_flight: 1");
+    let rig = setup.start().await;
+    let unread = ShutWindow::ask(&rig, chat("large", "hello")).await;
+    assert_eq!(unread.status, 200);
+    assert_eq!(rig.chat(&chat("large", "hello")).await.status, 503, "its place is taken");
+    // a second beyond the least time that a client has, and some
+    within(3 * PATIENCE, "the place", async {
+        while rig.chat(&chat("large", "hello")).await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_error_that_nobody_takes_holds_no_place() {
+    let upstream = Upstream::script(testkit::json(200, ANSWER)).await;
+    let rig = Setup::new().large(upstream.addr(), "").server("max_in_flight: 1").start().await;
+    let unread = ShutWindow::ask(&rig, chat("nobody", "hello")).await;
+    assert_eq!(unread.status, 404);
+    assert_eq!(rig.chat(&chat("large", "hello")).await.status, 200);
+}
+
 #[tokio::test]
 async fn silence_of_the_client_is_no_silence_of_the_upstream() {
     // far more than the buffers in between hold, and the last word long after the client has paused

@@ -190,6 +190,31 @@ async fn a_refused_tunnel_ends_its_connection() {
 }
 
 #[tokio::test]
+async fn an_answer_to_head_has_a_length_and_no_bytes_in_either_version() {
+    let rig = Setup::new().large("127.0.0.1:1".parse().unwrap(), "").start().await;
+    for (at, path, status) in [
+        (rig.addr(), "/health", 200),
+        (rig.addr(), "/v1/models", 200),
+        (rig.addr(), "/v1/chat/completions", 405),
+    ] {
+        let io = TokioIo::new(TcpStream::connect(at).await.unwrap());
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async { drop(connection.await) });
+        let request =
+            hyper::Request::head(format!("http://{at}{path}")).body(Full::<Bytes>::default()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        let length: u64 = answer.headers()["content-length"].to_str().unwrap().parse().unwrap();
+        assert_eq!((answer.status().as_u16(), length > 0), (status, true), "{path}");
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes().len(), 0, "{path}");
+        let mut client = Client::connect(at).await;
+        client.send(format!("HEAD {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).await;
+        let raw = client.closed().await;
+        assert!(raw.ends_with(b"\r\n\r\n"), "{path}: {}", String::from_utf8_lossy(&raw));
+    }
+}
+
+#[tokio::test]
 async fn large_heads_pass_or_are_told_that_they_are_too_large() {
     let headers: String = (0..40).map(|i| format!("x-upstream-{i}: {}\r\n", "v".repeat(900))).collect();
     let length = ANSWER.len();

@@ -2,7 +2,7 @@
 
 use crate::harness::{ANSWER, Model, Rig, Setup, chat, error_code, streamed};
 use std::time::Duration;
-use testkit::{Reply, Step, Upstream, chunk, json, soon, sse_head, status};
+use testkit::{PATIENCE, Reply, Step, Upstream, chunk, json, soon, sse_head, status, within};
 
 /// How long a circuit is open at first, and a moment.
 const OPEN: Duration = Duration::from_millis(5100);
@@ -56,6 +56,29 @@ async fn when_every_fallback_fails_the_best_expert_answers_unless_that_is_not_wa
         }
         assert_eq!(coder.requests(), u64::from(answers), "{more}");
     }
+}
+
+#[tokio::test]
+async fn whoever_gets_an_error_can_find_its_record() {
+    let (coder, second, large) = (Model::honest().await, sick().await, sick().await);
+    let rig = rig(&coder, &second, &large, "degrade: false").await;
+    let cut = r#"{"model":"large","messages":[]}"#.to_owned();
+    for (body, status, code, reason, attempts) in [
+        (chat("large", "hello"), 502, "upstream_error", Some("upstream_failure"), Some("2")),
+        (chat("nobody", "hello"), 404, "model_not_found", None, None),
+        (cut, 400, "invalid_value", None, None),
+    ] {
+        let reply = rig.chat(&body).await;
+        assert_eq!((reply.status, error_code(&reply).as_str()), (status, code), "{body}");
+        let record = rig.record_of(&reply).await;
+        assert_eq!(reply.header("x-mixgate-decision"), record["id"].as_str(), "{record}");
+        assert_eq!(record["error"], code, "{record}");
+        assert_eq!(reply.header("x-mixgate-attempts"), attempts, "{body}");
+        assert!(reason.is_none() || reply.header("x-mixgate-reason").is_some(), "{body}");
+        assert_eq!(reply.header("x-mixgate-expert"), None, "nobody answered");
+    }
+    let reply = rig.chat(&chat("coder", "hello")).await;
+    assert_eq!((reply.status, &rig.record_of(&reply).await["error"]), (200, &serde_json::Value::Null));
 }
 
 #[tokio::test]
@@ -161,6 +184,45 @@ async fn endpoints_that_take_no_connection_do_not_keep_a_request_from_the_third(
             assert_eq!(rig.chat(&chat("large", "hello")).await.status, 200);
         }
     }
+}
+
+#[tokio::test]
+async fn clients_hear_of_the_shortest_wait_of_all_who_want_to_be_left_alone() {
+    for code in [429, 503] {
+        let busy = |seconds: &'static str| Upstream::script(status(code, &[("retry-after", seconds)]));
+        let (coder, second, large) = (busy("50").await, busy("7").await, busy("60").await);
+        let setup = Setup::new().expert("coder", coder.addr(), "quality: { code: 0.9, general: 0.3 }");
+        let setup = setup.expert("second", second.addr(), "").large(large.addr(), "");
+        let rig = setup.fallbacks(&["large", "second"]).start().await;
+        for _ in 0..2 {
+            let reply = rig.chat(&chat("auto", "hello")).await;
+            assert_eq!(reply.status, code);
+            let wait: u64 = reply.header("retry-after").unwrap().parse().unwrap();
+            assert!((5..=7).contains(&wait), "{code}: {wait}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_one_expert_refuses_while_the_others_are_busy_may_be_asked_again() {
+    let coder = Upstream::script(json(400, r#"{"error":{"message":"temperature must be below 2"}}"#)).await;
+    let large = Upstream::script(vec![Step::Hold]).await;
+    let setup = Setup::new().expert("coder", coder.addr(), "quality: { code: 0.9, general: 0.9 }");
+    let rig = setup.large(large.addr(), "max_concurrency: 1").start().await;
+    let first = chat("large", "hello");
+    let held = rig.chat(&first);
+    let asked = async {
+        within(PATIENCE, "the large model's place", async {
+            while large.requests().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        rig.chat(&chat("auto", "@code x")).await
+    };
+    let reply = tokio::select! { _ = held => panic!("it holds"), reply = asked => reply };
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")), "{}", reply.text());
+    assert_eq!(coder.requests().len(), 1);
 }
 
 #[tokio::test]

@@ -396,6 +396,7 @@ async fn a_tenant_hears_of_no_expert_and_no_policy_but_its_own() {
         as_tenant(&rig, "acme", "plian", &[]).await,
         as_tenant(&rig, "acme", "auto", &[("x-mixgate-expert", "plai")]).await,
         as_tenant(&rig, "acme", "auto", &[("x-mixgate-require", "indemnified,nothing")]).await,
+        as_tenant(&rig, "acme", "auto", &[("x-mixgate-require", "zzz")]).await,
         rig.chat_with(&key, &tools).await,
         post_json(rig.addr(), "/v1/route", &key, &chat("auto", "hello")).await,
     ];

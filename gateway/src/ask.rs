@@ -184,7 +184,9 @@ impl<'a> Ask<'a> {
             Dialect::Embeddings => self.read_embedded(top.input.ok_or(missing)?)?,
         }
         self.choices = self.choices.min(MAX_CHOICES);
-        let beside = [top.tools, top.functions, top.response_format];
+        // what a model reads beside the turns
+        let beside =
+            [top.tools, top.functions, top.response_format, top.suffix, top.prediction, top.documents];
         let beside = beside.into_iter().flatten().filter(|raw| json::asks(Some(raw)));
         self.text_bytes += beside.map(|raw| json::plain_len(raw.get()) as u64).sum::<u64>();
         self.tokens_estimated += self.text_bytes.div_ceil(4) + 4 * self.turns.len() as u64;
@@ -336,6 +338,16 @@ top! {
     functions: "functions",
     parallel_tools: "parallel_tool_calls",
     response_format: "response_format",
+    structured: "structured_outputs",
+    guided_json: "guided_json",
+    guided_regex: "guided_regex",
+    guided_choice: "guided_choice",
+    guided_grammar: "guided_grammar",
+    web_search: "web_search_options",
+    modalities: "modalities",
+    suffix: "suffix",
+    prediction: "prediction",
+    documents: "documents",
     logprobs: "logprobs",
     reasoning_effort: "reasoning_effort",
     reasoning: "reasoning",
@@ -355,15 +367,22 @@ impl Top<'_> {
         let reasoning = json::asks(self.reasoning_effort)
             || self.reasoning.is_some_and(asks_to_reason)
             || self.thinking.is_some_and(asks_to_reason);
-        let schema =
-            self.response_format.is_some_and(|raw| field(raw, "type").as_deref() == Some("json_schema"));
+        // a form that is not known here is not simpler than a schema
+        let formed = |raw| !matches!(field(raw, "type").as_deref(), None | Some("text" | "json_object"));
+        let schema = self.response_format.is_some_and(formed);
+        let guided = [self.guided_json, self.guided_regex, self.guided_choice, self.guided_grammar];
+        let guided = guided.into_iter().chain([self.structured]).any(json::asks);
+        let speaks = |raw: &RawValue, what: &str| raw.get().contains(&format!("\"{what}\""));
+        let audio = json::asks(self.audio) || self.modalities.is_some_and(|raw| speaks(raw, "audio"));
+        let draws = self.modalities.is_some_and(|raw| speaks(raw, "image") || speaks(raw, "video"));
         let mut needs = Capabilities::default();
         needs.set(Capabilities::TOOLS, tools);
         needs.set(Capabilities::PARALLEL_TOOLS, tools && json::asks(self.parallel_tools));
         needs.set(Capabilities::LOGPROBS, logprobs);
         needs.set(Capabilities::REASONING, reasoning);
-        needs.set(Capabilities::AUDIO, json::asks(self.audio));
-        needs.set(Capabilities::JSON_SCHEMA, schema);
+        needs.set(Capabilities::AUDIO, audio);
+        needs.set(Capabilities::JSON_SCHEMA, schema || guided);
+        needs.set(Capabilities::OTHER, draws || self.web_search.is_some_and(|raw| raw.get() != "null"));
         needs
     }
 }

@@ -9,14 +9,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::Response;
 use http_body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
 
 use crate::record::{Outcome, Record};
 use crate::relay::Relay;
 use crate::settle;
 use crate::state::State;
+use crate::told;
 
 /// A response's body.
 #[derive(Debug, Default)]
@@ -24,7 +26,13 @@ pub struct Body {
     inner: Inner,
     end: Option<End>,
     permit: Option<OwnedSemaphorePermit>,
+    until: Option<Instant>,
 }
+
+/// Bytes of a whole answer that are handed on at a time: what its client does not take stays here, and under its clock.
+pub const PIECE: usize = 64 * 1024;
+/// A whole answer as short as this holds no place until its client takes it.
+const SHORT: u64 = 4 * 1024;
 
 #[derive(Debug, Default)]
 enum Inner {
@@ -64,6 +72,29 @@ impl Body {
         Self { inner: Inner::Full(bytes.into()), ..Self::default() }
     }
 
+    /// When its client must have taken it, where it is whole.
+    pub fn until(mut self, at: Instant) -> Self {
+        self.until = Some(at);
+        self
+    }
+
+    /// The same as it was set; `None`: it may take what any short answer may.
+    pub fn must_be_taken_by(&self) -> Option<Instant> {
+        self.until
+    }
+
+    /// Its bytes, where it is whole.
+    pub fn length(&self) -> Option<u64> {
+        http_body::Body::size_hint(self).exact()
+    }
+
+    /// The same without its bytes: the answer to HEAD.
+    pub fn without_bytes(mut self) -> Self {
+        self.inner = Inner::Empty;
+        self.finish();
+        self
+    }
+
     /// An upstream's answer as it comes.
     pub fn relay(relay: Relay) -> Self {
         Self { inner: Inner::Relay(Box::new(relay)), ..Self::default() }
@@ -80,9 +111,9 @@ impl Body {
         self
     }
 
-    /// Frees a place with this body.
+    /// Frees a place with this body; one that is whole and short frees it at once, as nothing is left to do.
     pub fn holding(mut self, permit: OwnedSemaphorePermit) -> Self {
-        self.permit = Some(permit);
+        self.permit = Some(permit).filter(|_| self.length().is_none_or(|length| length > SHORT));
         self
     }
 
@@ -103,7 +134,12 @@ impl http_body::Body for Body {
                 self.finish();
                 Poll::Ready(None)
             }
-            Inner::Full(bytes) => {
+            Inner::Full(mut bytes) => {
+                if bytes.len() > PIECE {
+                    let piece = bytes.split_to(PIECE);
+                    self.inner = Inner::Full(bytes);
+                    return Poll::Ready(Some(Ok(Frame::data(piece))));
+                }
                 self.finish();
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
@@ -158,10 +194,11 @@ impl End {
         Self { state, record, finished: false }
     }
 
-    /// Notes the status that the client gets.
-    pub fn answered(&self, status: StatusCode) {
+    /// Tells the client what was decided, and notes the status that it gets.
+    pub fn answered(&self, response: &mut Response<Body>) {
+        told::of_decision(response.headers_mut(), &self.record);
         if let Some(trace) = &self.record.trace {
-            trace.answered(status);
+            trace.answered(response.status());
         }
     }
 }

@@ -178,7 +178,10 @@ impl Held<'_> {
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
-    let encoded = headers.get(CONTENT_ENCODING).is_some_and(|v| v != "identity");
+    let encoded = headers.get(CONTENT_ENCODING).is_some_and(|value| {
+        let coding = value.as_bytes().trim_ascii();
+        !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")
+    });
     let json = headers.get(CONTENT_TYPE).is_none_or(|v| {
         let essence =
             v.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

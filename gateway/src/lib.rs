@@ -78,6 +78,7 @@ pub mod stack;
 pub mod state;
 pub mod tail;
 pub mod text;
+pub mod told;
 pub mod traces;
 pub mod upstream;
 pub mod usage;

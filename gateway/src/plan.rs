@@ -95,7 +95,7 @@ impl<'h> Wish<'h> {
             asked = name;
         }
         check_expert(snapshot, caller, selector, asked)?;
-        require.extend(required_tags(snapshot, headers)?);
+        require.extend(required_tags(snapshot, caller, headers)?);
         Ok(Self {
             selector,
             forced,
@@ -163,7 +163,7 @@ pub fn not_found(snapshot: &Snapshot, caller: Caller, model: &str) -> Failure {
 
 /// The tags of the header's lines, which are one list (RFC 9110, section 5.3), as the configuration has them: a
 /// client's own text goes into no record.
-fn required_tags(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Vec<Arc<str>>, Failure> {
+fn required_tags(snapshot: &Snapshot, caller: Caller, headers: &HeaderMap) -> Result<Vec<Arc<str>>, Failure> {
     let refuse = |what: String| Failure::InvalidValue(REQUIRE, what);
     let mut tags = Vec::new();
     let lines = headers.get_all(REQUIRE).iter().map(|line| plain(REQUIRE, line));
@@ -176,12 +176,11 @@ fn required_tags(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Vec<Arc<str
         if tag.len() > MAX_TAG {
             return Err(refuse(format!("a tag of more than {MAX_TAG} bytes")));
         }
-        let known = snapshot.tags.get(tag).ok_or_else(|| {
-            refuse(format!(
-                "no tag `{tag}` is configured; {}",
-                suggestion(tag, snapshot.tags.iter().map(|tag| &**tag))
-            ))
-        })?;
+        let known =
+            snapshot.tags.get(tag).filter(|tag| snapshot.may_see_tag(caller, tag)).ok_or_else(|| {
+                let seen = snapshot.tags.iter().filter(|tag| snapshot.may_see_tag(caller, tag));
+                refuse(format!("no tag `{tag}` is configured; {}", suggestion(tag, seen.map(|tag| &**tag))))
+            })?;
         tags.push(Arc::clone(known));
     }
     Ok(tags)

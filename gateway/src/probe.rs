@@ -84,7 +84,8 @@ async fn read(answered: Answered, provider: &dyn Provider, expected: Expected<'_
         head.headers.remove(CONTENT_ENCODING);
     }
     if !head.status.is_success() {
-        return Box::pin(refused(head, body)).await;
+        let readable = coding != Coding::Foreign || is_accepted(expected.asked, &head.headers);
+        return Box::pin(refused(head, body, readable)).await;
     }
     match expected.stream {
         // what is rare is boxed, so that the future of every request stays small
@@ -118,19 +119,24 @@ fn broken(error: Broken) -> Bad {
     }
 }
 
-async fn refused(mut head: response::Parts, mut body: Coming) -> Result<Probed, Bad> {
+/// `readable`: the client can read it as it is.
+async fn refused(mut head: response::Parts, mut body: Coming, readable: bool) -> Result<Probed, Bad> {
     let mut text = BytesMut::new();
     while let Some(data) = body.data().await {
         let data = data.map_err(broken)?;
-        if text.len() + data.len() > MAX_ERROR {
-            // half of it would be no JSON
-            let what = "the model's error is too long to be passed on";
-            let body = error::object(what, "upstream_error", None, "upstream_error");
-            head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            head.headers.remove(CONTENT_ENCODING);
-            return Ok(Probed::Refused { head, body: Bytes::from(body) });
-        }
-        text.extend_from_slice(&data);
+        // half of it would be no JSON
+        let what = match text.len() + data.len() {
+            0..=MAX_ERROR if readable => {
+                text.extend_from_slice(&data);
+                continue;
+            }
+            0..=MAX_ERROR => "the model's error is compressed in a way that the client did not ask for",
+            _ => "the model's error is too long to be passed on",
+        };
+        let body = error::object(what, "upstream_error", None, "upstream_error");
+        head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        head.headers.remove(CONTENT_ENCODING);
+        return Ok(Probed::Refused { head, body: Bytes::from(body) });
     }
     Ok(Probed::Refused { head, body: text.freeze() })
 }

@@ -243,6 +243,7 @@ impl Relay {
         }
         let code = if outcome == Outcome::Timeout { "upstream_timeout" } else { "upstream_incomplete" };
         self.queue.push_back(error_event(what, code, mid_event));
+        self.record.facts().error = Some(code);
         self.settle(outcome);
     }
 

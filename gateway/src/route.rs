@@ -1,13 +1,11 @@
 //! The leaf of the stack, one screen: who asks → what → read → parse → plan → dispatch → respond.
 
-use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::api::{self, Dialect, Target, explain, models};
@@ -23,6 +21,7 @@ use crate::plan::Plan;
 use crate::record::{Outcome, Record};
 use crate::server::Plane;
 use crate::state::State;
+use crate::told;
 use crate::weigh::usual_output;
 
 /// Answers a request; every failure is a response.
@@ -30,9 +29,8 @@ pub async fn route(state: Arc<State>, entry: Entry) -> layer::Answer {
     let Entry { record, request } = entry;
     let page = state.pages(&record.snapshot).allowed(request.headers()).cloned();
     let mut response = answer(&state, &record, request).await.unwrap_or_else(|failure| {
-        let mut facts = record.facts();
-        facts.outcome = Some(outcome_of(&failure, !facts.attempts.is_empty()));
-        drop(facts);
+        let asked = !record.facts().attempts.is_empty();
+        record.failed(outcome_of(&failure, asked), &failure);
         failure.response()
     });
     page.into_iter().for_each(|page| origin::let_read(response.headers_mut(), page));
@@ -158,65 +156,19 @@ fn observe(state: &State, decision: &crate::record::Decision) {
 /// The upstream's answer, with what the gateway says of it.
 fn respond(record: &Record, answer: Answer) -> Response<Body> {
     let Answer { status, headers, body, expert, reason, bill } = answer;
-    let snapshot = &record.snapshot;
-    let served = &snapshot.experts[expert];
-    let mut facts = record.facts();
-    facts.served = Some(expert);
-    facts.reason = Some(reason);
-    facts.first_token = Some(record.started.elapsed());
-    let attempts = facts.attempts.len();
-    let decision = facts.decision.clone();
-    drop(facts);
+    {
+        let mut facts = record.facts();
+        facts.served = Some(expert);
+        facts.reason = Some(reason);
+        facts.first_token = Some(record.started.elapsed());
+    }
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    let headers = response.headers_mut();
-    headers.insert(DECISION, record.id.header());
-    headers.insert(EXPERT, served.name_header.clone());
-    headers.insert(MODEL, served.model_header.clone());
-    headers.insert(REASON, HeaderValue::from_static(reason.as_str()));
-    let once = HeaderValue::from_static("1");
-    headers.insert(ATTEMPTS, if attempts == 1 { once } else { HeaderValue::from(attempts) });
-    let mut figures = Figures(BytesMut::with_capacity(64));
-    if let Some(scores) = decision.and_then(|d| d.scores) {
-        let (domain, confidence) = scores.top();
-        headers.insert(DOMAIN, snapshot.domain_headers[domain].clone());
-        let thousandths = (confidence * 1e3).round() as u32;
-        headers.insert(
-            CONFIDENCE,
-            figures.header(format_args!("{}.{:03}", thousandths / 1000, thousandths % 1000)),
-        );
-    }
-    if let Some(cost) = bill.and_then(|b| b.cost) {
-        headers.insert(COST, figures.header(format_args!("{cost}")));
-    }
-    if let Some(saved) = bill.and_then(|b| b.saved()) {
-        headers.insert(SAVED, figures.header(format_args!("{saved}")));
-    }
+    told::of_decision(response.headers_mut(), record);
+    told::of_bill(response.headers_mut(), bill);
     response
 }
-
-/// Headers that are written anew for each answer, in one buffer.
-struct Figures(BytesMut);
-
-impl Figures {
-    fn header(&mut self, figure: fmt::Arguments<'_>) -> HeaderValue {
-        // a buffer in memory takes everything
-        let _ = self.0.write_fmt(figure);
-        let bytes = self.0.split().freeze();
-        HeaderValue::from_maybe_shared(bytes).unwrap_or_else(|_| HeaderValue::from_static("-"))
-    }
-}
-
-const DECISION: HeaderName = HeaderName::from_static("x-mixgate-decision");
-const EXPERT: HeaderName = HeaderName::from_static("x-mixgate-expert");
-const MODEL: HeaderName = HeaderName::from_static("x-mixgate-model");
-const REASON: HeaderName = HeaderName::from_static("x-mixgate-reason");
-const ATTEMPTS: HeaderName = HeaderName::from_static("x-mixgate-attempts");
-const DOMAIN: HeaderName = HeaderName::from_static("x-mixgate-domain");
-const CONFIDENCE: HeaderName = HeaderName::from_static("x-mixgate-confidence");
-const COST: HeaderName = HeaderName::from_static("x-mixgate-cost-usd");
-const SAVED: HeaderName = HeaderName::from_static("x-mixgate-saved-usd");
 
 fn json(bytes: Vec<u8>) -> Response<Body> {
     let mut response = Response::new(Body::full(bytes));

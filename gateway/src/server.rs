@@ -4,12 +4,14 @@ mod served;
 mod table;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONNECTION, HeaderValue, TRANSFER_ENCODING};
-use http::{HeaderName, Method, Request, Response, StatusCode};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
+use http::{HeaderName, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,7 +23,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use crate::body::Body;
+use crate::body::{Body, PIECE};
 use crate::error::Failure;
 use crate::lanes::{Lanes, Placed};
 use crate::overdue;
@@ -42,6 +44,10 @@ const MAX_HEADERS: usize = 100;
 const LOOK: Duration = Duration::from_secs(5);
 /// A client that takes nothing for this long is gone, whatever it says.
 const BLOCKED: Duration = Duration::from_secs(120);
+/// A client has this long to take a whole answer that has no time limit of its own: an error, a page of figures.
+const TAKEN: Duration = Duration::from_secs(10);
+/// The least time that it has, however little of an answer's own limit is left.
+const TAKEN_AT_LEAST: Duration = Duration::from_secs(5);
 /// A client that still sends while its last answer goes out has this long to read it.
 const LINGER: Duration = Duration::from_secs(1);
 /// After the client closed its side: time to flush what is ready.
@@ -272,10 +278,14 @@ where
             // where a chunked body ends only hyper knows, and what follows a tunnel's head is no request: neither can
             // be judged before it is read
             let last = headers.contains_key(TRANSFER_ENCODING) || request.method() == Method::CONNECT;
+            let (request_was_head, version) = (request.method() == Method::HEAD, request.version());
             let mut response = match watcher.unless_left(service.call(request)).await {
                 Some(Ok(response)) => response,
                 None => Failure::ClientGone.response(),
             };
+            if request_was_head {
+                response = headless(response);
+            }
             if has_key && response.status() != StatusCode::UNAUTHORIZED {
                 watcher.note_key();
             }
@@ -283,9 +293,32 @@ where
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             watcher.expect_head();
-            Ok(Served::of(response, answering))
+            let timer = match to_be_taken_by(response.body(), version) {
+                Some(by) => Some(poll_fn(|cx| Poll::Ready(overdue::Timer::new(by, cx))).await),
+                None => None,
+            };
+            Ok(Served::of(response, answering, timer))
         }
     })
+}
+
+/// Without the bytes, but with their number: hyper leaves them out in HTTP/1 only.
+fn headless(response: Response<Body>) -> Response<Body> {
+    let length = response.body().length();
+    let mut response = response.map(Body::without_bytes);
+    if let Some(length) = length {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    response
+}
+
+/// When the client must have taken a whole answer that it may leave lying: over HTTP/2 any, over HTTP/1 one that does not go into
+/// the connection's buffer at once. A stream has its own.
+fn to_be_taken_by(body: &Body, version: Version) -> Option<Instant> {
+    let least = if version == Version::HTTP_2 { 1 } else { PIECE as u64 + 1 };
+    body.length().filter(|length| *length >= least)?;
+    let now = Instant::now();
+    Some(body.must_be_taken_by().map_or(now + TAKEN, |at| at.max(now + TAKEN_AT_LEAST)))
 }
 
 /// Runs hyper's tasks where shutdown can wait for them.

@@ -148,6 +148,7 @@ fn finished(record: &Record, facts: Facts, outcome: Outcome, total: Duration, bi
         reason: facts.reason,
         attempts: facts.attempts.into_iter().map(Into::into).collect(),
         outcome,
+        error: facts.error,
         usage: facts.usage.map(|(usage, _)| usage),
         usage_estimated: facts.usage.is_some_and(|(_, estimated)| estimated),
         cost_usd: bill.cost,

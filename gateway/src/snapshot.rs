@@ -111,6 +111,12 @@ impl Snapshot {
         }
     }
 
+    /// Whether a tag is no secret of experts that the caller may not use.
+    pub fn may_see_tag(&self, caller: Caller, tag: &str) -> bool {
+        let mut owners = self.experts.iter().filter(|expert| expert.tags.contains(tag)).peekable();
+        owners.peek().is_none() || owners.any(|expert| self.may_use_expert(caller, expert.index))
+    }
+
     /// The caller's name, by which it is known over reloads.
     pub fn tenant_name(&self, caller: Caller) -> Option<&Arc<str>> {
         self.tenant(caller).map(|tenant| &tenant.name)

@@ -182,6 +182,9 @@ fn what_the_model_reads_counts_wherever_it_stands() {
         with(&format!(
             r#","response_format":{{"type":"json_schema","json_schema":{{"description":"{long}"}}}}"#
         )),
+        with(&format!(r#","suffix":"{long}""#)),
+        with(&format!(r#","prediction":{{"type":"content","content":"{long}"}}"#)),
+        with(&format!(r#","documents":[{{"title":"a","text":"{long}"}}]"#)),
         message(&format!(
             r#"{{"role":"assistant","content":null,"tool_calls":[{{"function":{{"arguments":"{long}"}}}}]}}"#
         )),
@@ -194,7 +197,7 @@ fn what_the_model_reads_counts_wherever_it_stands() {
         let more = count(&body) - base;
         assert!((1000..1100).contains(&more), "{more} tokens more: {body:.120}");
     }
-    assert_eq!(count(&with(r#","tools":[],"response_format":null"#)), base);
+    assert_eq!(count(&with(r#","tools":[],"response_format":null,"suffix":null"#)), base);
 }
 
 #[test]
@@ -229,6 +232,29 @@ fn reasoning_is_needed_where_it_is_asked_for() {
     ] {
         let body = with(fields);
         assert_eq!(chat(&body).unwrap().needs.has(Capabilities::REASONING), needed, "{fields}");
+    }
+}
+
+#[test]
+fn forms_and_media_of_an_answer_are_abilities() {
+    let text = Capabilities::default();
+    for (fields, needed) in [
+        (r#","response_format":{"type":"text"}"#, text),
+        (r#","response_format":{"type":"json_object"}"#, text),
+        (r#","response_format":{"type":"json_schema","json_schema":{}}"#, Capabilities::JSON_SCHEMA),
+        (r#","response_format":{"type":"grammar","grammar":"x"}"#, Capabilities::JSON_SCHEMA),
+        (r#","structured_outputs":{"json":{}}"#, Capabilities::JSON_SCHEMA),
+        (r#","guided_json":{"type":"object"}"#, Capabilities::JSON_SCHEMA),
+        (r#","guided_regex":null"#, text),
+        (r#","modalities":["text"]"#, text),
+        (r#","modalities":null"#, text),
+        (r#","modalities":["text","audio"]"#, Capabilities::AUDIO),
+        (r#","modalities":["image","text"]"#, Capabilities::OTHER),
+        (r#","web_search_options":{"search_context_size":"low"}"#, Capabilities::OTHER),
+        (r#","web_search_options":{}"#, Capabilities::OTHER),
+        (r#","web_search_options":null"#, text),
+    ] {
+        assert_eq!(chat(&with(fields)).unwrap().needs, needed, "{fields}");
     }
 }
 

@@ -181,7 +181,7 @@ impl<'a> Attempt<'a> {
                     Usage::or_estimate(usage, || Usage::estimate(prompt_tokens, text_bytes as u64, 0));
                 record.facts().usage = Some((usage, estimated));
                 let bill = settle::bill(&record.snapshot, expert.index, &usage, &record.facts().retried);
-                (head, Body::full(renamed(record, errand, body)), Some(bill))
+                (head, Body::full(renamed(record, errand, body)).until(total_at), Some(bill))
             }
             Probed::Stream { mut head, upstream, queue, watch } => {
                 // nginx gathers what it relays, unless the answer says otherwise

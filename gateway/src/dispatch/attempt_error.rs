@@ -31,8 +31,11 @@ pub(super) struct AttemptError {
     /// How long the upstream wants to be left alone, where it says so.
     pub(super) wait: Option<Duration>,
     /// The refusal as it came, where the client caused it.
-    pub(super) refusal: Option<Box<(response::Parts, Bytes)>>,
+    pub(super) refusal: Option<Refused>,
 }
+
+/// A refusal as it came.
+pub(super) type Refused = Box<(response::Parts, Bytes)>;
 
 impl AttemptError {
     fn new(outcome: AttemptOutcome, status: Option<u16>, fault: Fault, failure: Failure) -> Self {

@@ -30,7 +30,7 @@ use crate::record::{Reason, Record};
 use crate::settle::Bill;
 use crate::state::State;
 use attempt::{Attempt, Manner};
-use attempt_error::AttemptError;
+use attempt_error::{AttemptError, Refused};
 use retry::{Fault, Left, Next};
 
 pub use retry_budget::RetryBudget;
@@ -41,6 +41,9 @@ const ENDPOINTS_PER_EXPERT: usize = 2;
 const CALLS_PER_EXPERT: usize = 4;
 /// Before another endpoint of an expert that is not well: somewhere below this, doubled with each.
 const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// When one who did not say is asked again.
+const SOON: Duration = Duration::from_secs(1);
 
 /// One request on its way to a model.
 #[derive(Debug)]
@@ -118,7 +121,9 @@ struct Walk<'w> {
     from: Option<usize>,
     /// What is told if nobody does better.
     last: Option<Failure>,
-    /// The shortest time after which someone who was passed by may be asked.
+    /// What a candidate refused by the client's fault, as it came.
+    refusal: Option<(usize, Refused)>,
+    /// The shortest time after which someone who was passed by, or asked to be left alone, may be asked.
     soonest: Option<Duration>,
     /// All who were passed by are at their rate limits.
     rate_limited: bool,
@@ -135,6 +140,7 @@ impl<'w> Walk<'w> {
             reason: errand.reason,
             from: None,
             last: None,
+            refusal: None,
             soonest: None,
             rate_limited: true,
             repeated: false,
@@ -168,10 +174,28 @@ impl<'w> Walk<'w> {
                 Err(_) => {}
             }
         }
-        Err(self.last.take().unwrap_or(match self.soonest {
-            Some(_) if self.rate_limited => Failure::RateLimited(self.soonest),
-            _ => Failure::NoHealthyUpstream(self.soonest),
-        }))
+        self.last_word()
+    }
+
+    /// What is told when nobody answered: how the last one failed; else for how long all want to be left alone; else what
+    /// a candidate refused before others could not be asked.
+    fn last_word(&mut self) -> Result<Answer, Failure> {
+        let soonest = self.soonest;
+        match self.last.take() {
+            Some(Failure::RateLimited(_)) => Err(Failure::RateLimited(soonest)),
+            Some(Failure::NoHealthyUpstream(_)) => Err(Failure::NoHealthyUpstream(soonest)),
+            Some(failure) => Err(failure),
+            None if soonest.is_some() && self.rate_limited => Err(Failure::RateLimited(soonest)),
+            None if soonest.is_some() => Err(Failure::NoHealthyUpstream(soonest)),
+            None => match self.refusal.take() {
+                Some((index, refusal)) => {
+                    let (head, body) = *refusal;
+                    let expert = &self.record.snapshot.experts[index];
+                    Ok(attempt::refused(self.record, expert, &head, body, self.reason))
+                }
+                None => Err(Failure::NoHealthyUpstream(None)),
+            },
+        }
     }
 
     /// Asks one expert. `insist`: nobody else is left, so an open circuit is no reason not to.
@@ -184,7 +208,7 @@ impl<'w> Walk<'w> {
         self.from = Some(expert.index);
         let Some(lease) = expert.lease() else {
             self.reason = Reason::Capacity;
-            self.soonest.get_or_insert(Duration::from_secs(1));
+            self.soonest = self.soonest.into_iter().chain([SOON]).min();
             self.rate_limited = false;
             return Err(Passed::By);
         };
@@ -228,12 +252,23 @@ impl<'w> Walk<'w> {
                 }
                 Next::OtherEndpoint => self.back_off(error.fault, tried.len()).await,
                 Next::OtherCandidate => {
-                    self.last = Some(error.failure);
+                    self.note(expert, error);
                     return Err(Passed::On);
                 }
                 Next::Stop => return self.told(expert, error),
             }
-            self.last = Some(error.failure);
+            self.note(expert, error);
+        }
+    }
+
+    /// Notes a failure for the case that nobody does better.
+    fn note(&mut self, expert: &Expert, error: AttemptError) {
+        if error.fault == Fault::Busy {
+            self.soonest = self.soonest.into_iter().chain([error.wait.unwrap_or(SOON)]).min();
+        }
+        match error.refusal {
+            Some(refusal) => self.refusal = Some((expert.index, refusal)),
+            None => self.last = Some(error.failure),
         }
     }
 

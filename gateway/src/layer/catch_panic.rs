@@ -62,7 +62,7 @@ impl<F: Future<Output = Answer> + Unpin> Future for Catching<F> {
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.answering).poll(cx)));
         polled.unwrap_or_else(|_| {
             tracing::error!(request_id = self.record.request_id(), "a request panicked");
-            self.record.facts().outcome = Some(Outcome::UpstreamError);
+            self.record.failed(Outcome::UpstreamError, &Failure::Internal);
             Poll::Ready(Ok(Failure::Internal.response()))
         })
     }

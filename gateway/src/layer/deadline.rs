@@ -106,6 +106,6 @@ fn late(limit: Duration) -> Failure {
 }
 
 fn fail(record: &Record, outcome: Outcome, failure: &Failure) -> Response<Body> {
-    record.facts().outcome = Some(outcome);
+    record.failed(outcome, failure);
     failure.response()
 }

@@ -77,9 +77,10 @@ impl<F: Future<Output = Answer> + Unpin> Future for Placed<F> {
 }
 
 fn refuse(entry: &Entry, none: &TryAcquireError) -> Failure {
-    entry.record.facts().outcome = Some(Outcome::Rejected);
-    match none {
+    let failure = match none {
         TryAcquireError::NoPermits => Failure::Overloaded,
         TryAcquireError::Closed => Failure::Draining,
-    }
+    };
+    entry.record.failed(Outcome::Rejected, &failure);
+    failure
 }

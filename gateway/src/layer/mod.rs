@@ -42,13 +42,13 @@ pub enum Gate<F> {
     /// It passed.
     Passed(F),
     /// It did not; the answer, until it is taken.
-    Refused(Option<Response<Body>>),
+    Refused(Option<Box<Response<Body>>>),
 }
 
 impl<F> Gate<F> {
     /// Answers instead of the layers below.
     pub fn refused(response: Response<Body>) -> Self {
-        Self::Refused(Some(response))
+        Self::Refused(Some(Box::new(response)))
     }
 }
 
@@ -58,7 +58,7 @@ impl<F: Future<Output = Answer> + Unpin> Future for Gate<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
         match self.get_mut() {
             Self::Passed(answering) => Pin::new(answering).poll(cx),
-            Self::Refused(response) => response.take().map_or(Poll::Pending, |r| Poll::Ready(Ok(r))),
+            Self::Refused(response) => response.take().map_or(Poll::Pending, |r| Poll::Ready(Ok(*r))),
         }
     }
 }

@@ -74,9 +74,9 @@ impl<F: Future<Output = Answer> + Unpin> Future for Recording<F> {
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
-        Pin::new(&mut self.answering).poll(cx).map_ok(|response| match self.end.take() {
+        Pin::new(&mut self.answering).poll(cx).map_ok(|mut response| match self.end.take() {
             Some(end) => {
-                end.answered(response.status());
+                end.answered(&mut response);
                 response.map(|body| body.closing(end))
             }
             None => response,

@@ -113,6 +113,9 @@ fn read_answer(dialect: Dialect, body: &[u8]) -> Option<AnswerFacts> {
     else {
         return Some(AnswerFacts::Bad("an answer without choices"));
     };
+    if !embeds && KEYS.telling[ERROR].find(result.get().as_bytes()).is_some() && chunk::have_failed(result) {
+        return Some(AnswerFacts::Bad("an answer whose model failed"));
+    }
     let usage = usage.and_then(|raw| reported(raw.get()));
     let counts = (usage.is_none_or(|usage| usage.implausible) && !embeds).then_some(result);
     Some(AnswerFacts::Good { usage, text_bytes: counts.map_or(0, |r| text_bytes(r.get().as_bytes())) })

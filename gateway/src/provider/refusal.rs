@@ -167,16 +167,23 @@ impl Words {
     }
 
     fn say_no_credit(&self) -> bool {
-        const CODES: [&str; 6] = [
+        const CODES: [&str; 9] = [
             "insufficient_quota",
+            "budget_exceeded",
+            "arrearage",
+            "allocationquota.freetieronly",
             "billing_error",
             "billing_hard_limit_reached",
             "insufficient_credits",
             "insufficient_balance",
             "payment_required",
         ];
-        const SAID: [&str; 6] = [
+        const SAID: [&str; 10] = [
             "insufficient balance",
+            "insufficient account balance",
+            "balance is insufficient",
+            "budget has been exceeded",
+            "account is in good standing",
             "insufficient credit",
             "credit balance is too low",
             "exceeded your current quota",
@@ -195,8 +202,14 @@ impl Words {
             "permission_denied",
             "permission_error",
         ];
-        const SAID: [&str; 4] =
-            ["api key not valid", "invalid api key", "incorrect api key", "invalid x-api-key"];
+        const SAID: [&str; 6] = [
+            "api key not valid",
+            "invalid api key",
+            "incorrect api key",
+            "invalid x-api-key",
+            "api key expired",
+            "api key has expired",
+        ];
         self.has_code(&CODES) || SAID.iter().any(|words| self.message.contains(words))
     }
 
@@ -217,7 +230,7 @@ impl Words {
             "operationnotsupported",
             "invalidendpointormodel.notfound",
         ];
-        self.has_code(&CODES) || self.message.split(['\n', '.', ';']).any(says_the_model_is_absent)
+        self.has_code(&CODES) || sentences(&self.message).any(says_the_model_is_absent)
     }
 }
 
@@ -309,10 +322,15 @@ impl<'de> Visitor<'de> for Collect<'_> {
     }
 }
 
+/// Sentences of a text; the dot in «gpt-4.1» ends none.
+fn sentences(text: &str) -> impl Iterator<Item = &str> {
+    text.split(['\n', ';']).flat_map(|line| line.split(". "))
+}
+
 /// «model … not found» and «invalid model …», of the same sentence, with nothing between but a name.
 fn says_the_model_is_absent(sentence: &str) -> bool {
     const NOUNS: [&str; 4] = ["model", "models", "deployment", "endpoint"];
-    const BEFORE: [&str; 10] = [
+    const BEFORE: [&str; 20] = [
         "invalid model",
         "unknown model",
         "unsupported model",
@@ -323,8 +341,18 @@ fn says_the_model_is_absent(sentence: &str) -> bool {
         "no model loaded",
         "unable to access model",
         "no endpoints found",
+        "not find model",
+        "n't find model",
+        "cannot find model",
+        "not find the model",
+        "no access to model",
+        "no access to the model",
+        "authorized to access model",
+        "no available channel for model",
+        "failed to load model",
+        "no such deployment",
     ];
-    const BEHIND: [&str; 13] = [
+    const BEHIND: [&str; 17] = [
         "not exist",
         "n't exist",
         "not found",
@@ -338,6 +366,10 @@ fn says_the_model_is_absent(sentence: &str) -> bool {
         "not deployed",
         "have access",
         "is invalid",
+        "unavailable",
+        "is not supported",
+        "isn't supported",
+        "isn’t supported",
     ];
     if BEFORE.iter().any(|words| sentence.contains(words)) || sentence.contains("模型不存在") {
         // «invalid model parameters», «invalid model output» are of the request
@@ -350,7 +382,9 @@ fn says_the_model_is_absent(sentence: &str) -> bool {
         // «the voice for model x is not available» is of the voice
         let is_subject =
             !sentence[..at].trim_end().trim_end_matches(" this").trim_end_matches(" the").ends_with("for");
+        // «https://a/endpoint: 404 not found» is of what is there
         is_subject
+            && !sentence[..at].ends_with('/')
             && NOUNS
                 .iter()
                 .any(|noun| rest.strip_prefix(noun).is_some_and(|behind| is_absent(behind, &BEHIND)))
@@ -450,6 +484,20 @@ mod tests {
                 r#"{"error":{"message":"No models loaded. Please load a model in the developer page.","param":null}}"#,
             ),
             (422, r#"{"detail":"Model x is not available"}"#),
+            (400, r#"{"error":{"message":"The model `gpt-4.1-nano` does not exist","code":null}}"#),
+            (
+                400,
+                r#"{"error":{"message":"The model `llama-3.1-70b` has been decommissioned and is no longer supported. See the docs."}}"#,
+            ),
+            (404, r#"{"error":{"message":"model \"llama3.1:8b\" not found, try pulling it first"}}"#),
+            (400, r#"{"error":{"message":"Could not find model 'a-1.5'"}}"#),
+            (400, r#"{"error":{"message":"Model a-1.5 is not supported"}}"#),
+            (400, r#"{"error":{"message":"Requested model x is unavailable"}}"#),
+            (400, r#"{"error":{"message":"You are not authorized to access model x"}}"#),
+            (
+                400,
+                r#"{"message":"Invocation of model ID x with on-demand throughput isn’t supported. Retry with an ARN."}"#,
+            ),
             (422, r#"{"detail":[{"loc":["body","model"],"msg":"unknown model x","type":"value_error"}]}"#),
         ];
         for (status, body) in cases {
@@ -478,6 +526,10 @@ mod tests {
             "The requested voice for this model is not available",
             "This model's `seed` is deprecated, use `random_seed`",
             "'temperature' is deprecated for this model.",
+            "Failed to fetch image from https://a/endpoint: 404 not found",
+            "Model x does not support tools. Tool choice is not available",
+            "The system role is not supported by this model.",
+            "version 1.5 of the tool was not found. The model stopped",
         ] {
             let body = format!(
                 r#"{{"error":{{"message":{},"type":"invalid_request_error","param":null,"code":null}}}}"#,
@@ -556,6 +608,21 @@ mod tests {
                 400,
                 r#"{"error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the API."}}"#,
                 Refusal::Credit,
+            ),
+            (
+                400,
+                r#"{"error":{"code":"Arrearage","message":"Access denied, please make sure your account is in good standing."}}"#,
+                Refusal::Credit,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Budget has been exceeded! Current cost: 1.2","type":"budget_exceeded"}}"#,
+                Refusal::Credit,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"API key expired. Please renew the API key."}}"#,
+                Refusal::Credentials,
             ),
         ] {
             assert_eq!(read(status, body), expected, "{status} {body}");

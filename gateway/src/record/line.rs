@@ -53,6 +53,7 @@ impl Finished {
         line.raw(",\"reason\":").option(self.reason.map(super::Reason::as_str), Line::text);
         line.raw(",\"attempts\":").list(&self.attempts, Line::attempt);
         line.raw(",\"outcome\":").text(self.outcome.as_str());
+        line.raw(",\"error\":").option(self.error, Line::text);
         line.raw(",\"usage\":").option(self.usage.as_ref(), Line::usage);
         line.raw(",\"usage_estimated\":").truth(self.usage_estimated);
         line.raw(",\"cost_usd\":").option(self.cost_usd, Line::usd);

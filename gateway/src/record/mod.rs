@@ -15,6 +15,7 @@ use http::HeaderValue;
 use serde::Serialize;
 
 use crate::api::Dialect;
+use crate::error::Failure;
 use crate::price::MicroUsd;
 use crate::snapshot::Snapshot;
 use crate::traces::Trace;
@@ -164,6 +165,8 @@ pub struct Facts {
     pub overhead: Duration,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// Code of the gateway's own error, where the client got one.
+    pub error: Option<&'static str>,
 }
 
 /// One request from its first to its last byte.
@@ -206,6 +209,13 @@ impl Record {
     /// The same as it came.
     pub fn request_id_header(&self) -> HeaderValue {
         self.request_id.clone()
+    }
+
+    /// Notes that the client gets this failure.
+    pub fn failed(&self, outcome: Outcome, failure: &Failure) {
+        let mut facts = self.facts();
+        facts.outcome = Some(outcome);
+        facts.error = Some(failure.kind().2);
     }
 
     /// Takes the time since the request was read; what was spent on upstreams is not the gateway's.
@@ -253,6 +263,8 @@ pub struct Finished {
     pub attempts: Vec<Call>,
     /// How it ended.
     pub outcome: Outcome,
+    /// Code of the gateway's own error, where the client got one.
+    pub error: Option<&'static str>,
     /// Tokens.
     pub usage: Option<Usage>,
     /// The upstream sent no usage; the figures are estimates.

@@ -24,7 +24,12 @@ pub struct Clocks {
     last_sent: Instant,
     alarm: Pin<Box<Sleep>>,
     total: Option<overdue::Timer>,
+    /// Turns since the last wait.
+    turns: u8,
 }
+
+/// Turns without a wait after which the clock is asked: timers ring late on a lane that is never idle.
+const TURNS: u8 = 16;
 
 /// What came since the last wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +60,7 @@ impl Clocks {
             last_sent: now,
             alarm: Box::pin(sleep_until(now)),
             total: None,
+            turns: 0,
         };
         clocks.rearm();
         clocks
@@ -63,6 +69,13 @@ impl Clocks {
     /// The client wants more: whether there is time left for it.
     pub(super) fn has_time(&mut self, cx: &Context<'_>) -> bool {
         let total_at = self.total_at;
+        self.turns += 1;
+        if self.turns >= TURNS {
+            self.turns = 0;
+            if self.is_up() {
+                return false;
+            }
+        }
         !self.total.get_or_insert_with(|| overdue::Timer::new(total_at, cx)).has_rung()
     }
 
@@ -92,6 +105,7 @@ impl Clocks {
 
     /// Waits for the upstream: what rang meanwhile; `None`: nothing yet, and the task will be woken.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Ring> {
+        self.turns = 0;
         let came = std::mem::replace(&mut self.came, Came::Nothing);
         if came != Came::Nothing {
             self.last_sent = Instant::now();

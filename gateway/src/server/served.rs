@@ -14,6 +14,7 @@ use http_body::{Frame, SizeHint};
 
 use crate::body::{Body, Cut};
 use crate::error::Failure;
+use crate::overdue::Timer;
 use crate::wire::Answering;
 
 /// A body that ends when its client leaves.
@@ -24,13 +25,15 @@ pub(super) struct Served {
     answering: Answering,
     /// It is a stream of events: its end can say why.
     events: bool,
+    /// Ends it where its client takes nothing.
+    _timer: Option<Timer>,
 }
 
 impl Served {
-    pub(super) fn of(response: Response<Body>, answering: Answering) -> Response<Self> {
+    pub(super) fn of(response: Response<Body>, answering: Answering, timer: Option<Timer>) -> Response<Self> {
         let kind = response.headers().get(CONTENT_TYPE);
         let events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        response.map(|body| Self { body: Some(body), answering, events })
+        response.map(|body| Self { body: Some(body), answering, events, _timer: timer })
     }
 
     /// The event that says why, for a client that still listens.

@@ -110,19 +110,43 @@ fn read_choice<'a>(choice: &'a RawValue, position: u64, facts: &mut EventFacts) 
     let mut usage = None;
     let mut finished = false;
     let mut meaningful = false;
+    let (mut failed, mut error) = (false, None);
     each(choice.get().as_bytes(), |key, value| match key {
         b"index" => index = whole(value),
-        b"finish_reason" => finished = is_reason(value.get()),
+        b"finish_reason" => {
+            finished = is_reason(value.get());
+            failed |= value.get() == FAILED;
+        }
+        b"error" => error = Some(value.get()).filter(|error| !is_falsy(error)),
         b"text" => meaningful |= !is_blank(value.get()),
         b"delta" | b"message" => meaningful |= says_something(value),
         b"usage" => usage = Some(value),
         _ => {}
     });
+    if failed || error.is_some() {
+        let words = error.unwrap_or("\"finish_reason\": \"error\"");
+        facts.error.get_or_insert_with(|| words.chars().take(MOST_WORDS).collect());
+    }
     if finished {
         facts.finished.push(index.unwrap_or(position));
     }
     facts.meaningful |= finished || meaningful;
     usage.filter(|usage| !is_blank(usage.get()))
+}
+
+/// The reason of a choice whose model failed, as Mistral and OpenRouter say it.
+const FAILED: &str = "\"error\"";
+
+/// Whether every choice of an answer says that its model failed.
+pub(super) fn have_failed(choices: &RawValue) -> bool {
+    let (mut all, mut any) = (true, false);
+    items(choices.get().as_bytes(), |choice| {
+        let mut facts = EventFacts::default();
+        read_choice(choice, 0, &mut facts);
+        all &= facts.error.is_some();
+        any = true;
+    });
+    all && any
 }
 
 /// An index; some servers write it in quotes, as a float, as -1 or null.
@@ -218,6 +242,20 @@ mod tests {
         for reason in ["\"stop\"", "\"length\"", "\"eos\"", "\"tool_calls\""] {
             let facts = finished(reason);
             assert!(facts.finished == [0] && facts.meaningful, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_choice_whose_model_failed_is_an_error() {
+        for (choice, error) in [
+            (r#"{"delta":{"content":""},"finish_reason":"error"}"#, Some("error")),
+            (r#"{"delta":{},"finish_reason":"error","error":{"code":502,"message":"Boom"}}"#, Some("Boom")),
+            (r#"{"delta":{"content":"\"error\""},"finish_reason":"stop","error":null}"#, None),
+            (r#"{"delta":{"content":"a"},"finish_reason":"content_filter","error":{}}"#, None),
+        ] {
+            let told = facts(&format!(r#"{{"choices":[{choice}]}}"#)).error;
+            assert_eq!(told.is_some(), error.is_some(), "{choice}");
+            assert!(told.is_none_or(|told| told.contains(error.unwrap_or("-"))), "{choice}");
         }
     }
 
