@@ -52,8 +52,11 @@ pub fn load(path: &Path) -> Result<Checked, Faults> {
 
 /// The same from a text; `name` stands in the messages.
 pub fn parse(name: &str, text: &str, environment: Environment<'_>) -> Result<Checked, Faults> {
-    let mut faults = Faults::new(Source::new(name, text));
-    let expanded = env::expand(text, environment, &mut faults);
+    // YAML's line ends are these three: with one kind of them every hand counts alike
+    let text =
+        if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text.to_owned() };
+    let mut faults = Faults::new(Source::new(name, &text));
+    let expanded = env::expand(&text, environment, &mut faults);
     let Some(tree) = Spot::parse(&expanded, &mut faults) else { return Err(faults) };
     let config = tree::read::<Config>(&tree, &mut faults);
     let Some(config) = config else { return Err(faults) };

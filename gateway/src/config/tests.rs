@@ -300,6 +300,16 @@ fn a_message_names_the_variable_and_not_its_value() {
 }
 
 #[test]
+fn a_place_is_the_same_whatever_ends_the_lines() {
+    let text = EXPERT.replace("input_per_1m: 1", "input_per_1m: x");
+    let place = |text: &str| faults(text).iter().map(|f| (f.0, f.1)).collect::<Vec<_>>();
+    for end in ["\r\n", "\r"] {
+        assert_eq!(place(&text.replace('\n', end)), place(&text), "{end:?}");
+        assert!(read(&EXPERT.replace('\n', end)).is_ok(), "{end:?}");
+    }
+}
+
+#[test]
 fn names_of_hosts_and_origins_are_no_patterns() {
     for text in ["server: { hosts: ['*'] }\n", "server: { hosts: ['*.internal'] }\n"] {
         assert!(faults(&with(text)).iter().any(|f| f.2.contains("no name of a machine")), "{text}");
