@@ -114,7 +114,7 @@ def errors():
 
 
 def failing_over():
-    faults(SMALL, "reset-before-headers")
+    faults(SMALL, "status-503")
     answer = client.chat.completions.with_raw_response.create(model="auto", messages=CHAT)
     assert answer.headers["x-mixgate-expert"] == "large" and answer.headers["x-mixgate-reason"] == "upstream_failure"
     faults(SMALL)

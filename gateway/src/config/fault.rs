@@ -36,6 +36,16 @@ impl Source {
     pub(super) fn new(name: &str, text: &str) -> Self {
         Self { name: name.to_owned(), lines: text.lines().map(str::to_owned).collect() }
     }
+
+    /// The place itself; of one behind the last line, the end of that line.
+    fn nearest(&self, place: Place) -> Place {
+        match self.lines.last() {
+            Some(last) if place.line > self.lines.len() => {
+                Place { line: self.lines.len(), column: last.chars().count() + 1 }
+            }
+            _ => place,
+        }
+    }
 }
 
 /// Everything that is wrong with one file.
@@ -65,6 +75,7 @@ impl Faults {
     }
 
     pub(super) fn push(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
+        let place = self.source.nearest(place);
         self.list.push(Fault { place, message: message.into(), help: help.into() });
     }
 

@@ -310,6 +310,13 @@ fn a_place_is_the_same_whatever_ends_the_lines() {
 }
 
 #[test]
+fn what_is_missing_at_the_end_is_missing_on_the_last_line() {
+    let found = faults("%:a%:b x\n");
+    assert_eq!((found.len(), found[0].0, found[0].1), (1, 1, 9), "{found:?}");
+    assert!(faults("").iter().all(|f| f.0 <= 1), "{:?}", faults(""));
+}
+
+#[test]
 fn names_of_hosts_and_origins_are_no_patterns() {
     for text in ["server: { hosts: ['*'] }\n", "server: { hosts: ['*.internal'] }\n"] {
         assert!(faults(&with(text)).iter().any(|f| f.2.contains("no name of a machine")), "{text}");
