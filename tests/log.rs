@@ -127,6 +127,25 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_on_its_way_when_the_gateway_drains_is_answered() {
+    let upstream = Upstream::script(sse_then(&[WORD], [Step::Hold])).await;
+    let gateway =
+        Silent::start(&Setup::new().large(upstream.addr(), ""), &[], Stdio::null(), Stdio::null()).await;
+    let mut stream = Client::connect(gateway.data).await;
+    stream.post_json(CHAT, &[], &streamed("large", "x")).await;
+    assert_eq!(stream.head().await.status, 200);
+    let mut before = Client::connect(gateway.data).await;
+    // it is known, and nothing came on it
+    assert_eq!(get(gateway.data, "/health").await.status, 200);
+    gateway.signal("TERM");
+    soon("the drain", || async { get(gateway.data, "/health").await.status == 503 }).await;
+    before.send("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert_eq!(before.reply().await.status, 503);
+    gateway.signal("INT");
+    gateway.ends().await;
+}
+
+#[tokio::test]
 async fn a_warning_that_repeats_itself_is_told_a_few_times_and_counted() {
     let model = Model::with(&["status-503"]).await;
     let setup = Setup::new().large(model.addr, "");

@@ -50,6 +50,8 @@ const TAKEN: Duration = Duration::from_secs(10);
 const TAKEN_AT_LEAST: Duration = Duration::from_secs(5);
 /// A client that still sends while its last answer goes out has this long to read it.
 const LINGER: Duration = Duration::from_secs(1);
+/// A connection on which nothing came yet when the gateway drains: its first request may be on its way.
+const FIRST_WORDS: Duration = Duration::from_millis(200);
 /// After the client closed its side: time to flush what is ready.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 /// The other header that may carry a key.
@@ -192,6 +194,7 @@ async fn one_connection<S>(
     let service = per_request(service, watcher.clone());
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
     let mut look = std::pin::pin!(sleep(LOOK));
+    let mut drains_soon = false;
     loop {
         tokio::select! {
             biased;
@@ -209,6 +212,11 @@ async fn one_connection<S>(
                 break;
             }
             () = look.as_mut() => {
+                if std::mem::take(&mut drains_soon) {
+                    connection.as_mut().graceful_shutdown();
+                    look.as_mut().reset(Instant::now() + LOOK);
+                    continue;
+                }
                 let idle_for = watcher.idle_for();
                 // while an answer goes out, nobody waits for the next head
                 let torn_for = watcher.torn_for().min(idle_for);
@@ -223,7 +231,12 @@ async fn one_connection<S>(
             }
             () = state.draining.cancelled(), if !lasting => {
                 lasting = true;
-                connection.as_mut().graceful_shutdown();
+                if watcher.has_begun() {
+                    connection.as_mut().graceful_shutdown();
+                } else {
+                    drains_soon = true;
+                    look.as_mut().reset(Instant::now() + FIRST_WORDS);
+                }
             }
             () = state.halt.cancelled() => break,
         }
