@@ -23,7 +23,7 @@ fn err(output: &Output) -> (Option<i32>, String) {
 /// A line of graded answers: small models write poems and fail at sums, large ones do both.
 pub(crate) fn graded_line(n: usize, small: &[&str], large: &[&str]) -> String {
     let (prompt, domain, able) = match n % 2 {
-        0 => (format!("add {n} and {} and then {}", n * 3, n + 7), "math", 0),
+        0 => (format!("add {n} and {} and then multiply by {}", n * 3, n + 7), "math", 0),
         _ => (format!("write a poem of {n} cats in a garden"), "writing", 1),
     };
     let small = small.iter().map(|name| format!("\"{name}\":{able}"));
@@ -76,22 +76,27 @@ fn calibrate_learns_an_expert_and_what_may_be_promised() {
         "threshold 0.",
         "graded prompts of calibration, of which ",
         "holds over all and in each of math by itself, all at once, with 90 % confidence",
-        "on 1000 graded prompts of calibration: 5",
         "the fallback alone 1.000",
         "of 500 that need the fallback",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    let share =
+        said.split("on 1000 graded prompts of calibration: ").nth(1).and_then(|rest| rest.split(' ').next());
+    let share: f64 = share.unwrap().parse().unwrap();
+    assert!((45.0..55.0).contains(&share), "the poems: {said}");
     let route = |prompt: &str| -> Json {
         json(out(&mixgate(folder.path(), &["route", "--json", prompt])).as_bytes())
     };
     let poem = route("write a poem of 5 cats in a garden");
     assert_eq!((poem["chosen"].as_str(), poem["reason"].as_str()), (Some("cheap"), Some("routed")));
-    assert_eq!(route("add 12 and 36 and then 19")["chosen"], "large");
+    assert_eq!(route("add 12 and 36 and then multiply by 19")["chosen"], "large");
     let strange = route("Is aspirin safe for a child of four with fever?");
     assert_eq!((&strange["chosen"], &strange["reason"]), (&"large".into(), &"out_of_distribution".into()));
     assert!(poem["known_models"]["small-7b"].as_f64().unwrap() > 0.7, "{poem}");
-    assert!(poem["large_score"].as_f64() < route("add 12 and 36 and then 19")["large_score"].as_f64());
+    assert!(
+        poem["large_score"].as_f64() < route("add 12 and 36 and then multiply by 19")["large_score"].as_f64()
+    );
 }
 
 #[test]
@@ -305,7 +310,7 @@ fn compare_answers_with_a_document_a_picture_and_json() {
     let folder = tempfile::tempdir().unwrap();
     let line = |n: usize| {
         let (prompt, domain, rhymer, adder) = match n % 2 {
-            0 => (format!("add {n} and {} and then {}", n * 3, n + 7), "math", 0, 1),
+            0 => (format!("add {n} and {} and then multiply by {}", n * 3, n + 7), "math", 0, 1),
             _ => (format!("write a poem of {n} cats in a garden"), "writing", 1, 0),
         };
         let large = u8::from(!n.is_multiple_of(5));

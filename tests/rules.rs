@@ -133,7 +133,7 @@ async fn ordinary_requests_are_not_moved() {
         json!([user(STORY)]),
         json!([user(&STORY.repeat(300))]),
         json!([user("Write a Python function that reverses a linked list in place, with unit tests.")]),
-        json!([{"role": "system", "content": "You are a helpful assistant. Answer in the language of the user."}, user("What is the capital of France, and how many people live there?")]),
+        json!([{"role": "system", "content": "You are a helpful assistant. Answer in the language of the user."}, user("Who painted the Mona Lisa, and in which museum does it hang?")]),
         json!([user("What is the weather like in Paris today?"), call, {"role": "tool", "tool_call_id": "1", "content": "{\"temp_c\": 18, \"sky\": \"cloudy\"}"}]),
     ] {
         assert_eq!(expert_of(&rig, &messages).await, "large", "{messages:.300}");

@@ -213,7 +213,7 @@ pub fn plan(
     let begun = Instant::now();
     let until = begun + snapshot.deadline;
     let routed_text = if dialect == Dialect::Embeddings { Routable::default() } else { text::routable(ask) };
-    let reading = Reading::of(snapshot, ask, dialect, &routed_text, until);
+    let reading = Reading::of(&*snapshot.classifier, &snapshot.panel, ask, dialect, &routed_text, until);
     let thoroughness = if sessions.is_some() { Thoroughness::Enough } else { Thoroughness::All };
     let first = Subject::of(reading.verdict.as_ref());
     let wider = look_wider(snapshot, caller, ask, &first, thoroughness, until);

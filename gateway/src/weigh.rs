@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use router_model::{MAX_DOMAINS, Scores};
+use router_model::{Heads, MAX_DOMAINS, Scores};
 
 use crate::api::Dialect;
 use crate::ask::Ask;
 use crate::auth::Caller;
-use crate::classify::{Verdict, classify};
+use crate::classify::{Classifier, Verdict, classify};
 use crate::constraint::Constraints;
 use crate::conversation::{Fusion, says_little};
 use crate::expert::Expert;
@@ -35,7 +35,8 @@ pub struct Reading {
 impl Reading {
     /// Reads the routable text, and where it says little by itself what stands before it. An embedding has no domain.
     pub fn of(
-        snapshot: &Snapshot,
+        model: &dyn Classifier,
+        panel: &Heads,
         ask: &Ask<'_>,
         dialect: Dialect,
         routable: &Routable,
@@ -45,11 +46,14 @@ impl Reading {
         if dialect == Dialect::Embeddings {
             return reading;
         }
-        let verdict = judge(snapshot, &routable.text, &mut reading.chances, until);
+        let judge = |text: &str, chances: &mut Vec<f32>| {
+            classify(model, text, panel, chances, until.saturating_duration_since(Instant::now()))
+        };
+        let verdict = judge(&routable.text, &mut reading.chances);
         reading.verdict = Some(match verdict {
             Verdict::Scored(scores) if says_little(routable.alone, &scores) => {
                 reading.leans = routable.alone == Alone::Leans;
-                Verdict::Scored(reading.in_context(snapshot, ask, routable.alone, scores, until))
+                Verdict::Scored(reading.in_context(&judge, ask, routable.alone, scores))
             }
             verdict => verdict,
         });
@@ -59,16 +63,15 @@ impl Reading {
     /// The scores together with those of what stands before; where the time does not suffice for it, as they are.
     fn in_context(
         &mut self,
-        snapshot: &Snapshot,
+        judge: &dyn Fn(&str, &mut Vec<f32>) -> Verdict,
         ask: &Ask<'_>,
         alone: Alone,
         last: Scores,
-        until: Instant,
     ) -> Scores {
         let mut fusion = Fusion::new(alone, last, &self.chances);
         let mut chances = Vec::new();
         for (part, text) in text::context(ask) {
-            match judge(snapshot, &text, &mut chances, until) {
+            match judge(&text, &mut chances) {
                 Verdict::Scored(scores) => fusion.add(part, &scores, &chances),
                 Verdict::Failed => {}
                 Verdict::Deadline => return last,
@@ -81,11 +84,6 @@ impl Reading {
     pub fn scores(&self) -> Option<&Scores> {
         self.verdict.as_ref().and_then(Verdict::scores)
     }
-}
-
-fn judge(snapshot: &Snapshot, text: &str, chances: &mut Vec<f32>, until: Instant) -> Verdict {
-    let left = until.saturating_duration_since(Instant::now());
-    classify(&*snapshot.classifier, text, &snapshot.panel, chances, left)
 }
 
 /// What a policy looks at.

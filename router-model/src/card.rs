@@ -17,9 +17,9 @@ pub struct Card {
     pub hash_seed: u64,
     /// Sizes of the network.
     pub shape: Shape,
-    /// Logits are divided by it; fitted on the tuning rows.
+    /// Logits are divided by it; fitted on strangers' requests where there are any, else on the tuning rows.
     pub temperature: f32,
-    /// Novelty of the tuning rows at evenly spaced ranks, ascending; see [`crate::Scores::ood`].
+    /// Novelty of the same rows at evenly spaced ranks, ascending; see [`crate::Scores::ood`].
     pub novelty: Vec<f32>,
     /// What is added to the weighted figures of difficulty, so that their mean is 0.
     #[serde(default)]
@@ -35,6 +35,9 @@ pub struct Card {
     pub length: Option<LengthCard>,
     /// Accuracy and calibration on the tuning rows.
     pub dev: DevFigures,
+    /// How it does on requests of writers that were kept out of training, in turn; `None` where it learned from none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strangers: Option<StrangerFigures>,
     /// The files it was trained and tuned on.
     pub files: Vec<DataFile>,
     /// Where the training rows came from, by name.
@@ -132,6 +135,25 @@ pub struct DevFigures {
     pub macro_f1: f32,
     /// Expected calibration error after the temperature.
     pub ece: f32,
+}
+
+/// Figures on requests of writers that were kept out of training, each part by a network that had not read it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct StrangerFigures {
+    /// Requests.
+    pub rows: usize,
+    /// Writers.
+    pub writers: usize,
+    /// Share whose best domain is the labelled one.
+    pub accuracy: f32,
+    /// Share whose best domain is the labelled one or another that could be right.
+    pub lenient: f32,
+    /// Expected calibration error after the temperature.
+    pub ece: f32,
+    /// Requests about nothing.
+    pub none: usize,
+    /// Chance that one of those is more novel than one about something.
+    pub none_auroc: f32,
 }
 
 /// A file of labelled prompts.

@@ -8,8 +8,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 /// One labelled prompt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -19,12 +20,39 @@ pub struct Row {
     /// What it is about; rows without are neither learned from nor judged by.
     #[serde(default)]
     pub domain: Option<String>,
-    /// The collection it comes from.
+    /// Other domains that an honest second reader could have chosen.
+    #[serde(default)]
+    pub also: Vec<String>,
+    /// What kind of request it is, where the file says so: for tables, never for learning.
+    #[serde(default)]
+    pub kind: String,
+    /// The messages of the conversation that ends with the prompt, as JSON.
+    #[serde(default, deserialize_with = "as_written")]
+    pub messages: Option<String>,
+    /// `train`, `dev`, or nothing where the file does not say.
+    #[serde(default)]
+    pub split: String,
+    /// The collection it comes from, or who wrote it.
     #[serde(default)]
     pub source: String,
     /// The licence of that collection.
     #[serde(default)]
     pub license: Option<String>,
+}
+
+fn as_written<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let raw = Option::<Box<RawValue>>::deserialize(from)?;
+    Ok(raw.map(|raw| raw.get().to_owned()))
+}
+
+/// The domain of rows that are about nothing: mash, blobs, word salad.
+pub const NONE: &str = "none";
+
+impl Row {
+    /// Whether nothing tells a subject in it.
+    pub fn is_none(&self) -> bool {
+        self.domain.as_deref() == Some(NONE)
+    }
 }
 
 /// Why a data file could not be read.

@@ -5,12 +5,13 @@
 //! a row of a table, or a bit of the [set of what training saw](crate::ood).
 
 use crate::lexicon::{LONGEST_STEM, Lexicon, SHORTEST_STEM};
+use crate::ood;
 use crate::surface::{self, SURFACE};
 use crate::text::{Kind, fold, kind};
 
 /// The version of everything here and in `surface`, `text` and `ood` that changes what a model was fitted
 /// to. A model trained on another version refuses to load.
-pub const FEATURE_VERSION: u32 = 2;
+pub const FEATURE_VERSION: u32 = 3;
 
 /// The kinds of n-grams, in the order of their tables.
 pub const KINDS: usize = 3;
@@ -23,6 +24,9 @@ const STRIDE: usize = 1024;
 pub struct Encoding {
     /// Hashes of the words, the pairs of words and the three-letter grams, in reading order.
     pub grams: [Vec<u32>; KINDS],
+    /// Of the words and the pairs those that training saw in two sources at least: a turn of phrase that one collection
+    /// has tells the collection, not the subject.
+    pub(crate) common: [Vec<u32>; 2],
     /// Rows of the table of word vectors: those of the words it holds, and of the beginnings of others.
     pub rows: Vec<u16>,
     /// Words that the table holds whole.
@@ -33,7 +37,13 @@ pub struct Encoding {
 
 impl Default for Encoding {
     fn default() -> Self {
-        Encoding { grams: Default::default(), rows: Vec::new(), known: 0, surface: [0.0; SURFACE] }
+        Encoding {
+            grams: Default::default(),
+            common: Default::default(),
+            rows: Vec::new(),
+            known: 0,
+            surface: [0.0; SURFACE],
+        }
     }
 }
 
@@ -53,6 +63,19 @@ impl Encoding {
         }
         self.surface = surface::figures(parts, self);
         Some(())
+    }
+
+    /// Notes which words and pairs are in `seen`.
+    pub(crate) fn keep(&mut self, seen: &[u8]) {
+        for (common, grams) in self.common.iter_mut().zip(&self.grams) {
+            common.clear();
+            common.extend(grams.iter().filter(|&&hash| ood::contains(seen, hash)));
+        }
+    }
+
+    /// The grams of a kind that the network looks at.
+    pub(crate) fn pooled(&self, kind: usize) -> &[u32] {
+        self.common.get(kind).unwrap_or(&self.grams[KINDS - 1])
     }
 
     fn read_part(&mut self, part: &str, lexicon: &Lexicon, give_up: &mut dyn FnMut() -> bool) -> Option<()> {

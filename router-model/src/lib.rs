@@ -39,7 +39,9 @@ mod text;
 pub mod train;
 mod weights;
 
-pub use card::{AnswersCard, Card, DataFile, DevFigures, DomainQuality, Known, LengthCard, Source};
+pub use card::{
+    AnswersCard, Card, DataFile, DevFigures, DomainQuality, Known, LengthCard, Source, StrangerFigures,
+};
 pub use encode::{Encoding, FEATURE_VERSION, KINDS};
 pub use explain::{Attribution, MAX_WORDS};
 pub use heads::{Head, Heads};
@@ -160,10 +162,11 @@ impl RouterModel {
     ) -> Option<Scores> {
         let Scratch { encoding, buffers, .. } = scratch;
         encoding.read(parts, &self.weights.lexicon, give_up)?;
+        encoding.keep(&self.weights.seen);
         slices::forward(&self.weights, encoding, buffers);
         scores::softmax(&mut buffers.logits, self.card.temperature);
-        let strangeness = ood::strangeness(encoding, &self.weights, &buffers.logits);
-        let none = ood::none(&self.weights, &buffers.hidden, &strangeness);
+        let strangeness = ood::strangeness(encoding, &buffers.logits);
+        let none = ood::none(&self.weights, &buffers.hidden, &strangeness, &encoding.surface);
         let novelty = ood::novelty(encoding, &strangeness, none);
         let scores = Scores::new(&buffers.logits, ood::rank(novelty, &self.card.novelty)).with_none(none);
         let figures = encoding.surface.iter().zip(&self.weights.difficulty);
@@ -278,6 +281,7 @@ impl RouterModel {
         if encoding.read(text::cut(text), &self.weights.lexicon, &mut || false).is_none() {
             return Ok(Vec::new());
         }
+        encoding.keep(&self.weights.seen);
         self.net()?.forward(&net::input(&self.weights, &encoding)?)?.squeeze(0)?.to_vec1()
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn input(weights: &Weights, encoding: &Encoding) -> Result<Tensor> {
         let rows = table.len() / DIM;
         let table = Tensor::from_vec(table, (rows, DIM), &Device::Cpu)?.broadcast_mul(&scales.get(kind)?)?;
         let shift = 32 - rows.ilog2();
-        let picks: Vec<u32> = encoding.grams[kind].iter().map(|hash| hash >> shift).collect();
+        let picks: Vec<u32> = encoding.pooled(kind).iter().map(|hash| hash >> shift).collect();
         parts.push(pool(&table, &picks)?);
     }
     parts.push(words(weights, encoding)?);

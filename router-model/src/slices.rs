@@ -42,8 +42,8 @@ fn pass(weights: &Weights, encoding: &Encoding, buffers: &mut Buffers) {
     for kind in 0..KINDS {
         let table = &weights.tables[kind];
         let shift = 32 - (table.len() / DIM).ilog2();
-        let pooled: [i32; DIM] = pool(table, &encoding.grams[kind], |hash| (hash >> shift) as usize);
-        let factor = pooling(encoding.grams[kind].len());
+        let pooled: [i32; DIM] = pool(table, encoding.pooled(kind), |hash| (hash >> shift) as usize);
+        let factor = pooling(encoding.pooled(kind).len());
         let scales = &weights.scales[kind * DIM..][..DIM];
         input.extend(pooled.iter().zip(scales).map(|(&sum, scale)| sum as f32 * scale * factor));
     }

@@ -12,6 +12,8 @@ pub mod distill;
 mod finish;
 mod none;
 mod recipe;
+mod strange;
+mod strangers;
 mod tables;
 mod words;
 
@@ -22,6 +24,7 @@ use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 
 use crate::data::Row;
 use crate::encode::{Encoding, KINDS};
+use crate::lexicon::Lexicon;
 use crate::net::Net;
 use crate::outcomes::Outcome;
 use crate::random::Random;
@@ -32,8 +35,30 @@ use tables::Tables;
 use words::WordTable;
 pub use words::{KeyedVectors, WordVectors};
 
-/// Trains on `rows`, tunes the calibration on `dev`, fits a head for each model in `outcomes`, and gives the
-/// model. Outcomes of the split `dev` are not learned from: the model carries them to make promises. After each pass but the last `checkpoint`, where there is one, gets the number of the pass and the network
+/// The split of requests that are not learned from.
+const DEV: &str = "dev";
+/// Of so many sources on, what only one of them says is taken for a habit of that source.
+const SOURCES: usize = 8;
+
+/// What a network learns from, and what it is calibrated and judged on.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// Labelled prompts of any kind.
+    pub labelled: &'a [Row],
+    /// Requests as people write them, labelled. Each is learned from [`Recipe::times`] times, and in turn some of their
+    /// writers ([`Row::source`]) are kept out of training: the model is calibrated on what it says of those.
+    pub requests: &'a [Row],
+    /// More labelled prompts to judge by, and to calibrate on where there are no requests.
+    pub dev: &'a [Row],
+}
+
+impl<'a> Rows<'a> {
+    fn learned(self) -> impl Iterator<Item = &'a Row> + Clone {
+        self.labelled.iter().chain(self.requests.iter().filter(|row| row.split != DEV))
+    }
+}
+
+/// Trains on `rows`, fits a head for each model in `outcomes`, and gives the model. Outcomes of the split `dev` are not learned from: the model carries them to make promises. After each pass but the last `checkpoint`, where there is one, gets the number of the pass and the network
 /// as it stands, a whole model without heads.
 ///
 /// # Errors
@@ -41,25 +66,24 @@ pub use words::{KeyedVectors, WordVectors};
 /// When the rows name fewer than two domains or too many, or candle fails.
 pub fn train(
     recipe: &Recipe,
-    rows: &[Row],
-    dev: &[Row],
+    rows: Rows<'_>,
     outcomes: &[Outcome],
     progress: &mut dyn FnMut(Progress),
     checkpoint: Option<Checkpoint<'_>>,
 ) -> Result<RouterModel, TrainError> {
-    let labels: Vec<String> =
-        rows.iter().filter_map(|row| row.domain.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    let labels = rows.learned().filter(|row| !row.is_none()).filter_map(|row| row.domain.clone());
+    let labels: Vec<String> = labels.collect::<BTreeSet<_>>().into_iter().collect();
     if !(2..=MAX_DOMAINS).contains(&labels.len()) {
         return Err(TrainError::Domains { found: labels.len() });
     }
-    let examples = examples(recipe, rows, &labels);
-    let mut trainer = Trainer::new(recipe, labels.len())?;
-    let network = |trainer: &Trainer<'_>| finish::network(recipe, trainer, &labels, rows, dev);
-    trainer.run(&examples, progress, &mut |trainer, pass| match checkpoint {
+    let strangers = strangers::judge(recipe, rows, &labels, progress)?;
+    let mut trainer = Trainer::new(recipe, labels.len(), seen(recipe, rows.learned()))?;
+    let network = |trainer: &Trainer<'_>| finish::network(recipe, trainer, &labels, rows, strangers.as_ref());
+    trainer.run(&examples(recipe, rows, &labels), progress, &mut |trainer, pass| match checkpoint {
         Some(ref keep) => keep(pass, &network(trainer)?),
         None => Ok(()),
     })?;
-    finish::finish(network(&trainer)?, dev, outcomes, progress)
+    finish::finish(network(&trainer)?, rows.dev, outcomes, progress)
 }
 
 /// Takes the network after a pass.
@@ -69,27 +93,69 @@ pub type Checkpoint<'a> = &'a dyn Fn(usize, &RouterModel) -> Result<(), TrainErr
 struct Example<'a> {
     text: &'a str,
     label: usize,
+    /// Other labels that could be right.
+    also: Vec<usize>,
     weight: f32,
+    /// How often a pass learns from it.
+    times: usize,
 }
 
 /// The rows with their labels as indices and weights of mean 1.
-fn examples<'a>(recipe: &Recipe, rows: &'a [Row], labels: &[String]) -> Vec<Example<'a>> {
+fn examples<'a>(recipe: &Recipe, rows: Rows<'a>, labels: &[String]) -> Vec<Example<'a>> {
     let mut sizes = BTreeMap::<&str, usize>::new();
-    for row in rows {
+    for row in rows.learned() {
         *sizes.entry(&row.source).or_default() += 1;
     }
     let weight = |row: &Row| (sizes[row.source.as_str()] as f32).powf(-recipe.flatten);
-    let mean = rows.iter().map(weight).sum::<f32>() / rows.len().max(1) as f32;
-    let example = |row: &'a Row| {
-        let label = labels.binary_search(row.domain.as_ref()?).ok()?;
-        Some(Example { text: &row.prompt, label, weight: weight(row) / mean })
+    let place = |domain: &String| labels.binary_search(domain).ok();
+    let example = |(row, times): (&'a Row, usize)| {
+        let label = place(row.domain.as_ref()?)?;
+        let also = row.also.iter().filter_map(place).filter(|&other| other != label).collect();
+        Some(Example { text: &row.prompt, label, also, weight: weight(row), times })
     };
-    rows.iter().filter_map(example).collect()
+    let once = rows.labelled.iter().map(|row| (row, 1));
+    let often = rows.requests.iter().filter(|row| row.split != DEV).map(|row| (row, recipe.times));
+    let mut examples: Vec<Example<'_>> = once.chain(often).filter_map(example).collect();
+    let total: f32 = examples.iter().map(|example| example.weight * example.times as f32).sum();
+    let mean = total / examples.iter().map(|example| example.times).sum::<usize>().max(1) as f32;
+    examples.iter_mut().for_each(|example| example.weight /= mean);
+    examples
+}
+
+/// The set of words and pairs of words that rows of at least two sources have; of at least two rows where there are few
+/// sources.
+fn seen<'a>(recipe: &Recipe, rows: impl Iterator<Item = &'a Row> + Clone) -> Vec<u8> {
+    let lexicon = Lexicon::new(recipe.hash_seed, &recipe.words.keys);
+    let shift = 32 - recipe.shape.seen_bits;
+    let mut first = vec![0_u32; 1 << recipe.shape.seen_bits];
+    let mut seen = vec![0_u8; 1 << (recipe.shape.seen_bits - 3)];
+    let sources: BTreeSet<&str> = rows.clone().map(|row| row.source.as_str()).collect();
+    let sources: Vec<&str> = sources.into_iter().collect();
+    let mut encoding = Encoding::default();
+    for (number, row) in rows.enumerate() {
+        let source = if sources.len() < SOURCES {
+            number
+        } else {
+            sources.binary_search(&row.source.as_str()).unwrap_or(0)
+        };
+        let source = source as u32 + 1;
+        let _whole = encoding.read(crate::text::cut(&row.prompt), &lexicon, &mut || false);
+        for hash in encoding.grams[..2].iter().flatten() {
+            let bit = (hash >> shift) as usize;
+            match first[bit] {
+                0 => first[bit] = source,
+                other if other != source => seen[bit >> 3] |= 1 << (bit & 7),
+                _ => {}
+            }
+        }
+    }
+    seen
 }
 
 struct Trainer<'a> {
     recipe: &'a Recipe,
     domains: usize,
+    seen: Vec<u8>,
     tables: Tables,
     words: WordTable,
     /// trunk, trunk bias, head, head bias
@@ -100,7 +166,7 @@ struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    fn new(recipe: &'a Recipe, domains: usize) -> candle_core::Result<Self> {
+    fn new(recipe: &'a Recipe, domains: usize, seen: Vec<u8>) -> candle_core::Result<Self> {
         let mut random = Random::new(recipe.seed);
         let hidden = recipe.shape.hidden;
         let vars = [
@@ -114,6 +180,7 @@ impl<'a> Trainer<'a> {
         Ok(Trainer {
             recipe,
             domains,
+            seen,
             tables: Tables::new(recipe.shape.table_bits, &mut random),
             words: WordTable::new(&recipe.words, recipe.hash_seed),
             optimizer: AdamW::new(vars.to_vec(), params)?,
@@ -129,9 +196,10 @@ impl<'a> Trainer<'a> {
         progress: &mut dyn FnMut(Progress),
         passed: &mut dyn FnMut(&Self, usize) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
-        let of = examples.len() * self.recipe.epochs;
+        let repeat = |(place, example): (usize, &Example<'_>)| std::iter::repeat_n(place, example.times);
+        let mut order: Vec<usize> = examples.iter().enumerate().flat_map(repeat).collect();
+        let of = order.len() * self.recipe.epochs;
         let (mut done, mut loss, mut steps) = (0, 0.0, 0.0);
-        let mut order: Vec<usize> = (0..examples.len()).collect();
         for pass in 1..=self.recipe.epochs {
             shuffle(&mut order, &mut self.random);
             for picks in order.chunks(self.recipe.batch) {
@@ -185,8 +253,9 @@ impl<'a> Trainer<'a> {
         let text = augment::augment(text, &mut self.random);
         let _whole = encoding.read(crate::text::cut(&text), &self.words.lexicon, &mut || false);
         encoding.rows.retain(|_| self.random.unit() >= self.recipe.word_dropout);
-        for kind in 0..KINDS {
-            encoding.grams[kind].retain(|_| self.random.unit() >= self.recipe.dropout);
+        encoding.keep(&self.seen);
+        for grams in encoding.common.iter_mut().chain(&mut encoding.grams[KINDS - 1..]) {
+            grams.retain(|_| self.random.unit() >= self.recipe.dropout);
         }
         encoding
     }
@@ -196,8 +265,13 @@ impl<'a> Trainer<'a> {
         let even = self.recipe.smoothing / self.domains as f32;
         let mut targets = Vec::with_capacity(batch.len() * self.domains);
         for example in batch {
-            let target =
-                |label| even + if label == example.label { 1.0 - self.recipe.smoothing } else { 0.0 };
+            let sure = 1.0 - self.recipe.smoothing;
+            let others = if example.also.is_empty() { 0.0 } else { self.recipe.also };
+            let target = |label: usize| match label {
+                _ if label == example.label => even + sure * (1.0 - others),
+                _ if example.also.contains(&label) => even + sure * others / example.also.len() as f32,
+                _ => even,
+            };
             targets.extend((0..self.domains).map(|label| target(label) * example.weight));
         }
         Tensor::from_vec(targets, (batch.len(), self.domains), &Device::Cpu)
@@ -228,11 +302,16 @@ mod tests {
             domain: Some(domain.into()),
             source: format!("made/{domain}"),
             license: Some("CC0-1.0".into()),
+            ..Row::default()
         };
         let pair = |n: usize| {
             [row("sums", format!("add {n} and {}", n + 3)), row("rhymes", format!("a poem of {n} cats"))]
         };
         (0..100).flat_map(pair).collect()
+    }
+
+    fn of<'a>(labelled: &'a [Row], dev: &'a [Row]) -> Rows<'a> {
+        Rows { labelled, requests: &[], dev }
     }
 
     fn recipe() -> Recipe {
@@ -244,7 +323,7 @@ mod tests {
     fn a_model_learns_what_the_rows_say() {
         let mut last = None;
         let model =
-            train(&recipe(), &rows(), &rows(), &[], &mut |progress| last = Some(progress), None).unwrap();
+            train(&recipe(), of(&rows(), &rows()), &[], &mut |progress| last = Some(progress), None).unwrap();
         assert_eq!(model.domains(), ["rhymes", "sums"]);
         assert_eq!(model.card().dev.accuracy, 1.0);
         assert_eq!(model.card().sources[0].licenses, ["CC0-1.0"]);
@@ -256,10 +335,39 @@ mod tests {
     }
 
     #[test]
+    fn requests_are_judged_by_networks_that_read_nothing_of_their_writers() {
+        let request = |n: usize| {
+            let (domain, prompt) = match n % 9 {
+                8 => ("none", format!("zzq xkk {n} wqpl")),
+                odd if odd % 2 == 1 => ("sums", format!("please add {n} and {}", n + 5)),
+                _ => ("rhymes", format!("make me a poem of {n} cats")),
+            };
+            Row {
+                prompt,
+                domain: Some(domain.into()),
+                also: vec!["sums".into()],
+                source: format!("by/{}", n % 5),
+                split: if n.is_multiple_of(7) { "dev" } else { "train" }.into(),
+                ..Row::default()
+            }
+        };
+        let (labelled, requests): (Vec<Row>, Vec<Row>) = (rows(), (0..180).map(request).collect());
+        let all = Rows { labelled: &labelled, requests: &requests, dev: &labelled };
+        let model = train(&recipe(), all, &[], &mut |_| (), None).unwrap();
+        assert_eq!(model.domains(), ["rhymes", "sums"], "none is no domain");
+        let found = model.card().strangers.unwrap();
+        assert_eq!((found.rows, found.none, found.writers), (160, 20, 5));
+        assert!(found.accuracy > 0.9 && found.lenient >= found.accuracy, "{found:?}");
+        let alone = Rows { requests: &requests[..1], ..all };
+        let model = train(&recipe(), alone, &[], &mut |_| (), None).unwrap();
+        assert_eq!(model.card().strangers, None, "one writer cannot be kept out");
+    }
+
+    #[test]
     fn the_same_recipe_and_rows_give_the_same_bytes() {
         let file = |seed| {
             let recipe = Recipe { seed, ..recipe() };
-            train(&recipe, &rows(), &rows(), &[], &mut |_| (), None).unwrap().to_bytes().unwrap()
+            train(&recipe, of(&rows(), &rows()), &[], &mut |_| (), None).unwrap().to_bytes().unwrap()
         };
         assert!(file(1) == file(1));
         assert!(file(1) != file(2));
@@ -273,8 +381,8 @@ mod tests {
             seen.borrow_mut().push((pass, again.card().dev.accuracy));
             Ok(())
         };
-        let with = train(&recipe(), &rows(), &rows(), &[], &mut |_| (), Some(&keep)).unwrap();
-        let without = train(&recipe(), &rows(), &rows(), &[], &mut |_| (), None).unwrap();
+        let with = train(&recipe(), of(&rows(), &rows()), &[], &mut |_| (), Some(&keep)).unwrap();
+        let without = train(&recipe(), of(&rows(), &rows()), &[], &mut |_| (), None).unwrap();
         assert_eq!(with.version(), without.version());
         let seen = seen.into_inner();
         assert_eq!(seen.iter().map(|(pass, _)| *pass).collect::<Vec<_>>(), [1, 2]);
@@ -283,13 +391,13 @@ mod tests {
 
     #[test]
     fn one_domain_is_nothing_to_learn() {
-        let error = train(&recipe(), &rows()[..1], &[], &[], &mut |_| (), None).unwrap_err();
+        let error = train(&recipe(), of(&rows()[..1], &[]), &[], &mut |_| (), None).unwrap_err();
         assert_eq!(error.to_string(), "the training rows name 1 domains, where 2 to 32 can be learned");
     }
 
     #[test]
     fn without_tuning_rows_there_is_still_a_model() {
-        let model = train(&recipe(), &rows(), &[], &[], &mut |_| (), None).unwrap();
+        let model = train(&recipe(), of(&rows(), &[]), &[], &mut |_| (), None).unwrap();
         assert_eq!(model.score("add", &mut Scratch::default()).ood(), 0.0);
         assert!((model.card().temperature - 1.0).abs() < 1e-6, "{}", model.card().temperature);
     }

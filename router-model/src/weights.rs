@@ -66,8 +66,8 @@ pub(crate) struct Weights {
     pub(crate) head: Vec<f32>,
     /// `(domains)`
     pub(crate) head_bias: Vec<f32>,
-    /// From the hidden layer and the figures of strangeness to the log-odds of «none of the domains», `(hidden +
-    /// STRANGENESS)`.
+    /// From the hidden layer, the figures of strangeness and those of the surface to the log-odds of «none of the domains»,
+    /// `(hidden + STRANGENESS + SURFACE)`.
     pub(crate) none: Vec<f32>,
     /// What is added to them.
     pub(crate) none_bias: f32,
@@ -141,7 +141,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<RouterModel, LoadError> {
         trunk_bias: floats(&file, "trunk.bias", &[shape.hidden])?,
         head: floats(&file, "domain.weight", &[shape.hidden, domains])?,
         head_bias: floats(&file, "domain.bias", &[domains])?,
-        none: floats(&file, "none.weight", &[shape.hidden + STRANGENESS])?,
+        none: floats(&file, "none.weight", &[shape.hidden + STRANGENESS + SURFACE])?,
         none_bias: floats(&file, "none.bias", &[1])?[0],
         difficulty: floats(&file, "difficulty", &[SURFACE])?,
         seen: tensor(&file, "seen", Dtype::U8, &[1 << (shape.seen_bits - 3)])?.to_vec(),
@@ -289,7 +289,7 @@ pub(crate) fn write(model: &RouterModel) -> Result<Vec<u8>, LoadError> {
         ("trunk.bias", Dtype::F32, vec![hidden], float_bytes(&weights.trunk_bias)),
         ("domain.weight", Dtype::F32, vec![hidden, domains], float_bytes(&weights.head)),
         ("domain.bias", Dtype::F32, vec![domains], float_bytes(&weights.head_bias)),
-        ("none.weight", Dtype::F32, vec![hidden + STRANGENESS], float_bytes(&weights.none)),
+        ("none.weight", Dtype::F32, vec![hidden + STRANGENESS + SURFACE], float_bytes(&weights.none)),
         ("none.bias", Dtype::F32, vec![1], float_bytes(&[weights.none_bias])),
         ("difficulty", Dtype::F32, vec![SURFACE], float_bytes(&weights.difficulty)),
         ("seen", Dtype::U8, vec![weights.seen.len()], weights.seen.clone()),

@@ -230,7 +230,14 @@ impl Deciding<'_> {
         ask: impl Fn(&dyn Policy, &[Candidate<'_>], Option<Evidence<'_>>) -> Option<T>,
     ) -> Option<T> {
         let until = Instant::now() + self.snapshot.deadline;
-        let reading = Reading::of(self.snapshot, self.ask, Dialect::Chat, routable, until);
+        let reading = Reading::of(
+            &*self.snapshot.classifier,
+            &self.snapshot.panel,
+            self.ask,
+            Dialect::Chat,
+            routable,
+            until,
+        );
         let Weighed { candidates, .. } =
             weigh(self.snapshot, self.caller, self.wish, self.ask, &reading, self.wider);
         self.wish.with_policy(self.snapshot, self.policy, |policy| {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use router_model::outcomes::{self, Outcome};
-use router_model::train::{Checkpoint, KeyedVectors, Progress, Recipe, TrainError, WordVectors, train};
+use router_model::train::{Checkpoint, KeyedVectors, Progress, Recipe, Rows, TrainError, WordVectors, train};
 use router_model::{DataFile, RouterModel, data, eval};
 
 use super::{Exit, sha256};
@@ -22,6 +22,11 @@ pub(crate) struct Args {
     /// Prompts to learn from: JSON lines with `prompt`, `domain` and, where known, `source` and `license`.
     #[arg(long, value_name = "FILE", required_unless_present = "from_log")]
     domains: Option<PathBuf>,
+    /// Requests as people write them, of the same shape, `source` naming who wrote each: learned from eight times a pass,
+    /// and what the model says of writers kept out of training is what it is calibrated on. Rows whose `split` is `dev`
+    /// are not learned from.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    requests: Vec<PathBuf>,
     /// Prompts to calibrate on, of the same shape; none of them should be among the others.
     #[arg(long, value_name = "FILE", required_unless_present_any = ["distill", "from_log"])]
     dev: Option<PathBuf>,
@@ -53,6 +58,10 @@ pub(crate) struct Args {
     /// training is stopped can be used, and passes can be compared with `mixgate eval`.
     #[arg(long, value_name = "DIR")]
     checkpoints: Option<PathBuf>,
+    /// Parts into which the writers of `--requests` are dealt, each kept out of training once; under 2: none is, and
+    /// `--dev` is calibrated on.
+    #[arg(long, value_name = "N")]
+    folds: Option<usize>,
     /// Passes over the prompts.
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
@@ -72,7 +81,11 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
         return from_log::run(&model, log, args.grades.as_deref(), &args.out);
     }
     match (&args.distill, &args.domains, &args.dev) {
-        (Some(teacher), Some(domains), _) => distill::run(teacher, domains, &args.out),
+        (Some(teacher), Some(domains), _) => {
+            let files: Vec<&Path> =
+                [domains].into_iter().chain(&args.requests).map(PathBuf::as_path).collect();
+            distill::run(teacher, &files, &args.out)
+        }
         (None, Some(domains), Some(dev)) => fit(&domains.clone(), &dev.clone(), args),
         _ => Err(Exit::Usage(
             "--domains and --dev are wanted: prompts to learn from and to calibrate on".into(),
@@ -85,7 +98,7 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
 mod distill {
     use super::{Exit, Path};
 
-    pub(super) fn run(_: &Path, _: &Path, _: &Path) -> Result<(), Exit> {
+    pub(super) fn run(_: &Path, _: &[&Path], _: &Path) -> Result<(), Exit> {
         let message = "--distill needs an encoder, which this mixgate was built without; build one with it: \
                        cargo build --release --features encoder";
         Err(Exit::Usage(message.into()))
@@ -96,6 +109,7 @@ mod distill {
 fn fit(domains: &Path, dev: &Path, args: Args) -> Result<(), Exit> {
     let (rows, rows_file) = read(domains)?;
     let (dev, dev_file) = read(dev)?;
+    let (requests, request_files) = read_all(&args.requests)?;
     let (outcomes, outcome_files) = read_outcomes(&args.outcomes)?;
     let out = args.out.clone();
     let (words, checkpoints) = (args.words.clone(), args.checkpoints.clone());
@@ -103,12 +117,14 @@ fn fit(domains: &Path, dev: &Path, args: Args) -> Result<(), Exit> {
         std::fs::create_dir_all(folder)
             .map_err(|error| Exit::Input(format!("{}: {error}", folder.display())))?;
     }
-    let mut recipe = recipe(args, [rows_file, dev_file].into_iter().chain(outcome_files).collect());
+    let mut recipe =
+        recipe(args, [rows_file, dev_file].into_iter().chain(request_files).chain(outcome_files).collect());
     (recipe.words, recipe.hash_seed) = vectors(words.as_deref(), recipe.hash_seed)?;
     let bar = bar();
     let keep = |pass: usize, model: &RouterModel| keep(checkpoints.as_deref(), &bar, pass, model);
     let keep: Option<Checkpoint<'_>> = if checkpoints.is_some() { Some(&keep) } else { None };
-    let trained = train(&recipe, &rows, &dev, &outcomes, &mut |progress| advance(&bar, progress), keep);
+    let rows = Rows { labelled: &rows, requests: &requests, dev: &dev };
+    let trained = train(&recipe, rows, &outcomes, &mut |progress| advance(&bar, progress), keep);
     bar.finish_and_clear();
     let model = trained.map_err(|error| Exit::Input(error.to_string()))?;
     let bytes = model.to_bytes().map_err(|error| Exit::Internal(error.to_string()))?;
@@ -163,6 +179,16 @@ fn read(path: &Path) -> Result<(Vec<data::Row>, DataFile), Exit> {
     Ok((rows, file))
 }
 
+fn read_all(paths: &[PathBuf]) -> Result<(Vec<data::Row>, Vec<DataFile>), Exit> {
+    let (mut all, mut files) = (Vec::new(), Vec::new());
+    for path in paths {
+        let (rows, file) = read(path)?;
+        all.extend(rows);
+        files.push(file);
+    }
+    Ok((all, files))
+}
+
 fn describe(path: &Path, rows: usize) -> Result<DataFile, Exit> {
     Ok(DataFile { name: name(path), sha256: sha256(path)?, rows })
 }
@@ -191,6 +217,7 @@ fn recipe(args: Args, files: Vec<DataFile>) -> Recipe {
     let standard = Recipe::default();
     Recipe {
         epochs: args.epochs.unwrap_or(standard.epochs),
+        folds: args.folds.unwrap_or(standard.folds),
         seed: args.seed.unwrap_or(standard.seed),
         files,
         command: command(&args),
@@ -202,14 +229,18 @@ fn recipe(args: Args, files: Vec<DataFile>) -> Recipe {
 /// The command that makes this model again, in a folder that holds its files.
 fn command(args: &Args) -> String {
     let mut command = "mixgate train".to_owned();
-    let outcomes: Vec<String> = args.outcomes.iter().map(|path| name(path)).collect();
-    let outcomes = (!outcomes.is_empty()).then(|| outcomes.join(" "));
+    let list = |paths: &[PathBuf]| {
+        let names: Vec<String> = paths.iter().map(|path| name(path)).collect();
+        (!names.is_empty()).then(|| names.join(" "))
+    };
     for (option, value) in [
         ("domains", args.domains.as_deref().map(name)),
         ("dev", args.dev.as_deref().map(name)),
         ("words", args.words.as_deref().map(name)),
-        ("outcomes", outcomes),
+        ("requests", list(&args.requests)),
+        ("outcomes", list(&args.outcomes)),
         ("out", Some(name(&args.out))),
+        ("folds", args.folds.map(|folds| folds.to_string())),
         ("epochs", args.epochs.map(|epochs| epochs.to_string())),
         ("seed", args.seed.map(|seed| seed.to_string())),
         ("date", args.date.clone()),
@@ -243,6 +274,18 @@ fn show_card(model: &RouterModel, out: &Path, bytes: usize) {
     anstream::println!("  features     version {}, hash seed {:#x}", card.features, card.hash_seed);
     anstream::println!("  training     {} passes, seed {}", card.epochs, card.seed);
     anstream::println!("  temperature  {:.3}", card.temperature);
+    if let Some(found) = &card.strangers {
+        anstream::println!(
+            "  strangers    {} requests of {} writers kept out in turn: accuracy {:.3}, with second labels {:.3}, ECE {:.3}; AUROC of {} about nothing {:.3}",
+            found.rows,
+            found.writers,
+            found.accuracy,
+            found.lenient,
+            found.ece,
+            found.none,
+            found.none_auroc
+        );
+    }
     for file in &card.files {
         anstream::println!("  data         {} ({} rows, sha256 {})", file.name, file.rows, file.sha256);
     }

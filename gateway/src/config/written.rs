@@ -255,8 +255,8 @@ pub struct Policy {
     #[schemars(range(min = 0.0, max = 1.0))]
     pub min_confidence: Option<f64>,
     /// From this out-of-distribution score on the fallback answers, reason `out_of_distribution`: the share of
-    /// familiar prompts that are less unlike the known. Default 0.99: one familiar prompt in a hundred is taken for
-    /// a strange one. 1: only what is stranger than every tuning prompt, as text without a word is.
+    /// requests by writers unknown to the router model that are less unlike the known. Default 0.93: seven in a hundred
+    /// are taken for strange. 1: only what is stranger than all of them, as text without a word is.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_ood_score: Option<f64>,
     /// Governance tags every expert must have.

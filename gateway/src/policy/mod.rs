@@ -33,7 +33,7 @@ pub const SHIPPED: [(&str, f64); 3] = [("careful", 0.02), ("balanced", 0.20), ("
 pub const MIN_CONFIDENCE: f32 = 0.4;
 
 /// More unlike the known than this share of familiar prompts: the fallback answers.
-pub const MAX_OOD: f32 = 0.99;
+pub const MAX_OOD: f32 = 0.93;
 
 /// What the router model said of a request.
 #[derive(Debug, Clone, Copy)]

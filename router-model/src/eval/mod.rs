@@ -15,5 +15,5 @@ mod stats;
 
 pub(crate) use stats::shuffle;
 
-pub use domains::{DomainFigures, DomainReport, SourceFigures, evaluate};
+pub use domains::{DomainFigures, DomainReport, SourceFigures, evaluate, evaluate_by};
 pub use stats::{bootstrap, middle};

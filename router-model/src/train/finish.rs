@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::Result;
 
-use super::{Progress, Recipe, TrainError, Trainer, none};
+use super::strangers::Strangers;
+use super::{Progress, Recipe, Rows, TrainError, Trainer, none};
 use crate::card::{Card, DevFigures, Source};
 use crate::data::Row;
-use crate::encode::{Encoding, FEATURE_VERSION};
+use crate::encode::FEATURE_VERSION;
 use crate::eval;
 use crate::fit::known;
 use crate::heads::Heads;
 use crate::length::Length;
-use crate::lexicon::Lexicon;
 use crate::outcomes::Outcome;
 use crate::scores::softmax;
 use crate::surface::SURFACE;
@@ -24,25 +24,42 @@ use crate::{RouterModel, Scratch, ood, slices};
 /// Ranks of novelty that a card keeps: every half per cent.
 const RANKS: usize = 201;
 
-/// The model of the network as it stands, calibrated on `dev`, without heads.
+/// The model of the network as it stands, without heads; calibrated on strangers where there are any, else on the dev
+/// rows.
 pub(super) fn network(
     recipe: &Recipe,
     trainer: &Trainer<'_>,
     labels: &[String],
-    rows: &[Row],
-    dev: &[Row],
+    rows: Rows<'_>,
+    strangers: Option<&Strangers>,
 ) -> Result<RouterModel> {
-    let mut model = RouterModel {
+    let mut model = bare(recipe, trainer, labels, rows)?;
+    model.card.temperature =
+        strangers.map_or_else(|| temperature(&samples(&model, rows.dev)), |found| found.temperature);
+    match strangers {
+        Some(found) => (model.weights.none, model.weights.none_bias) = found.none.clone(),
+        None => none::learn(&mut model, rows, recipe.seed),
+    }
+    let novelties = || novelties(&model, rows.dev).collect();
+    model.card.novelty = ranks(strangers.map_or_else(novelties, |found| found.novelties.clone()));
+    model.card.strangers = strangers.map(|found| found.figures);
+    Ok(judged(model, rows.dev))
+}
+
+/// The same before any calibration.
+pub(super) fn bare(
+    recipe: &Recipe,
+    trainer: &Trainer<'_>,
+    labels: &[String],
+    rows: Rows<'_>,
+) -> Result<RouterModel> {
+    Ok(RouterModel {
         card: card(recipe, labels.to_vec(), rows),
-        weights: weights(recipe, trainer, rows)?,
+        weights: weights(recipe, trainer)?,
         heads: Heads::default(),
         answers: Vec::new(),
         length: Length::default(),
-    };
-    model.card.temperature = fit_temperature(&model, dev);
-    none::learn(&mut model, rows, recipe.seed);
-    model.card.novelty = novelty_ranks(&model, dev);
-    Ok(judged(model, dev))
+    })
 }
 
 /// The same with its name and its figures on the tuning rows in its card.
@@ -79,7 +96,7 @@ pub(super) fn finish(
     RouterModel::from_bytes(&bytes).map_err(TrainError::Write)
 }
 
-fn weights(recipe: &Recipe, trainer: &Trainer<'_>, rows: &[Row]) -> Result<Weights> {
+fn weights(recipe: &Recipe, trainer: &Trainer<'_>) -> Result<Weights> {
     let (tables, scales) = trainer.tables.quantize();
     let (words, word_scales) = trainer.words.quantize();
     let numbers = |index: usize| trainer.vars[index].as_tensor().flatten_all()?.to_vec1::<f32>();
@@ -93,33 +110,14 @@ fn weights(recipe: &Recipe, trainer: &Trainer<'_>, rows: &[Row]) -> Result<Weigh
         trunk_bias: numbers(1)?,
         head: numbers(2)?,
         head_bias: numbers(3)?,
-        none: vec![0.0; recipe.shape.hidden + ood::STRANGENESS],
+        none: vec![0.0; recipe.shape.hidden + ood::STRANGENESS + SURFACE],
         none_bias: 0.0,
         difficulty: vec![0.0; SURFACE],
-        seen: seen(recipe, &trainer.words.lexicon, rows),
+        seen: trainer.seen.clone(),
     })
 }
 
-/// The set of words and pairs of words that at least two training rows have.
-fn seen(recipe: &Recipe, lexicon: &Lexicon, rows: &[Row]) -> Vec<u8> {
-    let shift = 32 - recipe.shape.seen_bits;
-    let mut last_row = vec![0_u32; 1 << recipe.shape.seen_bits];
-    let mut seen = vec![0_u8; 1 << (recipe.shape.seen_bits - 3)];
-    let mut encoding = Encoding::default();
-    for (number, row) in (1..).zip(rows) {
-        let _whole = encoding.read(cut(&row.prompt), lexicon, &mut || false);
-        for hash in encoding.grams[..2].iter().flatten() {
-            let bit = (hash >> shift) as usize;
-            if last_row[bit] != 0 && last_row[bit] != number {
-                seen[bit >> 3] |= 1 << (bit & 7);
-            }
-            last_row[bit] = number;
-        }
-    }
-    seen
-}
-
-fn card(recipe: &Recipe, labels: Vec<String>, rows: &[Row]) -> Card {
+fn card(recipe: &Recipe, labels: Vec<String>, rows: Rows<'_>) -> Card {
     Card {
         version: String::new(),
         labels,
@@ -133,6 +131,7 @@ fn card(recipe: &Recipe, labels: Vec<String>, rows: &[Row]) -> Card {
         answers: Vec::new(),
         length: None,
         dev: DevFigures::default(),
+        strangers: None,
         files: recipe.files.clone(),
         sources: sources(rows),
         command: recipe.command.clone(),
@@ -142,9 +141,9 @@ fn card(recipe: &Recipe, labels: Vec<String>, rows: &[Row]) -> Card {
     }
 }
 
-fn sources(rows: &[Row]) -> Vec<Source> {
+fn sources(rows: Rows<'_>) -> Vec<Source> {
     let mut sources = BTreeMap::<&str, (BTreeSet<&str>, usize)>::new();
-    for row in rows {
+    for row in rows.learned() {
         let name = row.source.split('/').next().unwrap_or_default();
         let (licenses, count) = sources.entry(name).or_default();
         licenses.extend(row.license.as_deref());
@@ -158,39 +157,46 @@ fn sources(rows: &[Row]) -> Vec<Source> {
     sources.into_iter().map(source).collect()
 }
 
-/// The temperature that fits the tuning rows.
-fn fit_temperature(model: &RouterModel, dev: &[Row]) -> f32 {
+/// The logits of rows whose domain the model knows, and the place of that domain.
+pub(super) fn samples<'a>(
+    model: &RouterModel,
+    rows: impl IntoIterator<Item = &'a Row>,
+) -> Vec<(Vec<f32>, usize)> {
     let mut scratch = Scratch::default();
-    let mut samples = Vec::new();
-    for row in dev {
+    let mut sample = |row: &Row| {
+        let label = model.card.labels.iter().position(|label| Some(label) == row.domain.as_ref())?;
         let Scratch { encoding, buffers, .. } = &mut scratch;
         let _whole = encoding.read(cut(&row.prompt), &model.weights.lexicon, &mut || false);
+        encoding.keep(&model.weights.seen);
         slices::forward(&model.weights, encoding, buffers);
-        if let Some(label) = model.card.labels.iter().position(|label| Some(label) == row.domain.as_ref()) {
-            samples.push((buffers.logits.clone(), label));
-        }
-    }
-    temperature(&samples)
+        Some((buffers.logits.clone(), label))
+    };
+    rows.into_iter().filter_map(&mut sample).collect()
 }
 
-/// Novelty of the tuning rows at evenly spaced ranks.
-fn novelty_ranks(model: &RouterModel, dev: &[Row]) -> Vec<f32> {
+/// The novelty of each row.
+pub(super) fn novelties<'a>(
+    model: &'a RouterModel,
+    rows: impl IntoIterator<Item = &'a Row>,
+) -> impl Iterator<Item = f32> {
     let mut scratch = Scratch::default();
-    let mut novelties: Vec<f32> = dev.iter().map(|row| novelty(model, &row.prompt, &mut scratch)).collect();
+    rows.into_iter().map(move |row| {
+        let scores = model.score(&row.prompt, &mut scratch);
+        let strangeness = ood::strangeness(&scratch.encoding, scores.domains());
+        ood::novelty(&scratch.encoding, &strangeness, scores.none())
+    })
+}
+
+/// Novelties at evenly spaced ranks.
+fn ranks(mut novelties: Vec<f32>) -> Vec<f32> {
     novelties.retain(|novelty| novelty.is_finite());
     novelties.sort_by(f32::total_cmp);
     let Some(last) = novelties.len().checked_sub(1) else { return Vec::new() };
     (0..RANKS).map(|rank| novelties[rank * last / (RANKS - 1)]).collect()
 }
 
-fn novelty(model: &RouterModel, text: &str, scratch: &mut Scratch) -> f32 {
-    let scores = model.score(text, scratch);
-    let strangeness = ood::strangeness(&scratch.encoding, &model.weights, scores.domains());
-    ood::novelty(&scratch.encoding, &strangeness, scores.none())
-}
-
 /// The temperature of the lowest mean log loss, by golden section between 1/4 and 4; 1 without samples.
-fn temperature(samples: &[(Vec<f32>, usize)]) -> f32 {
+pub(super) fn temperature(samples: &[(Vec<f32>, usize)]) -> f32 {
     if samples.is_empty() {
         return 1.0;
     }

@@ -1,22 +1,29 @@
 //! «None of these»: a logistic unit beside the domains, on the hidden layer of the finished network and the figures
 //! of strangeness.
 //!
-//! What it should know are texts unlike the rows, and there are none but rows. So it learns from texts put together
-//! from two rows of different domains: the beginning of one and the end of the other, or the wording of one and the
-//! meanings of the other's words. A text of a domain never learned looks like that to the network: its parts speak
-//! for different domains. The network itself is not touched, so the chances of the domains stay as they are.
+//! What it should know are texts unlike the rows, and there are few. So it learns from texts put together from two rows of
+//! different domains: the beginning of one and the end of the other, or the wording of one and the meanings of the other's
+//! words. A text of a domain never learned looks like that to the network: its parts speak for different domains. And it
+//! learns from [texts about nothing](super::strange), and from rows that are labelled so. The network itself is not
+//! touched, so the chances of the domains stay as they are.
 
+use super::Rows;
+use super::strange::strange;
+use super::strangers::Held;
 use crate::data::Row;
 use crate::encode::Encoding;
 use crate::fit::ridge::{cholesky, solve};
 use crate::heads::logistic;
 use crate::random::Random;
 use crate::scores::softmax;
+use crate::surface::SURFACE;
 use crate::text::cut;
 use crate::{RouterModel, ood, slices};
 
 /// The most rows that are learned from: plenty for a few dozen weights.
 const ROWS: usize = 8192;
+/// How often a row about nothing counts.
+const NOTHING: usize = 8;
 /// How often another domain is looked for among the rows before a row goes unpaired.
 const TRIES: usize = 32;
 /// Steps of Newton's method; after half as many nothing moves.
@@ -28,24 +35,27 @@ const LEAST_SPREAD: f64 = 0.01;
 const PENALTY: f64 = 1e-3;
 
 /// Fits the unit of `model`, which has all that a forward pass needs, and its temperature.
-pub(super) fn learn(model: &mut RouterModel, rows: &[Row], seed: u64) {
+pub(super) fn learn(model: &mut RouterModel, rows: Rows<'_>, seed: u64) {
     let mut random = Random::new(seed);
+    let (nothing, rows): (Vec<&Row>, Vec<&Row>) =
+        rows.requests.iter().chain(rows.labelled).partition(|row| row.is_none());
     let mut order: Vec<usize> = (0..rows.len()).collect();
     super::shuffle(&mut order, &mut random);
     order.truncate(ROWS);
-    let read = |&pick: &usize| {
+    let read = |text: &str| {
         let mut encoding = Encoding::default();
-        let _whole = encoding.read(cut(&rows[pick].prompt), &model.weights.lexicon, &mut || false);
+        let _whole = encoding.read(cut(text), &model.weights.lexicon, &mut || false);
+        encoding.keep(&model.weights.seen);
         encoding
     };
-    let encodings: Vec<Encoding> = order.iter().map(read).collect();
+    let encodings: Vec<Encoding> = order.iter().map(|&pick| read(&rows[pick].prompt)).collect();
     let mut texts = Vec::new();
     let mut buffers = slices::Buffers::default();
     let mut figures = |encoding: &Encoding| {
         slices::forward(&model.weights, encoding, &mut buffers);
         softmax(&mut buffers.logits, model.card.temperature);
-        let strangeness = ood::strangeness(encoding, &model.weights, &buffers.logits);
-        [&buffers.hidden[..], &strangeness].concat()
+        let strangeness = ood::strangeness(encoding, &buffers.logits);
+        [&buffers.hidden[..], &strangeness, &encoding.surface].concat()
     };
     for (at, encoding) in encodings.iter().enumerate() {
         let mut others = (0..TRIES).map(|_| random.below(order.len()));
@@ -53,10 +63,52 @@ pub(super) fn learn(model: &mut RouterModel, rows: &[Row], seed: u64) {
             continue;
         };
         let other = &encodings[other];
-        let made = if at % 2 == 0 { splice(encoding, other, random.unit()) } else { swap(encoding, other) };
+        let mut made =
+            if at % 2 == 0 { splice(encoding, other, random.unit()) } else { swap(encoding, other) };
+        made.keep(&model.weights.seen);
         texts.extend([(figures(encoding), 0.0), (figures(&made), 1.0)]);
+        let mut any = || rows[order[random.below(order.len())]].prompt.as_str();
+        let words = [any(), any(), any(), any()];
+        texts.push((figures(&read(&strange(words, &mut random))), 1.0));
+    }
+    for row in nothing {
+        let figures = figures(&read(&row.prompt));
+        texts.extend(std::iter::repeat_n((figures, 1.0), NOTHING));
     }
     (model.weights.none, model.weights.none_bias) = logistic_fit(&texts, model.weights.none.len());
+}
+
+/// The unit from what is known of strangers: what these models say of requests that they never read, about something or
+/// labelled as about nothing (`nothing`: those count, too), and of texts about nothing made from their words. The hidden
+/// layer has no say, as each of the models has another.
+pub(super) fn of_strangers(held: &[Held<'_>], nothing: bool, seed: u64) -> (Vec<f32>, f32) {
+    let mut random = Random::new(seed);
+    let mut texts = Vec::new();
+    let mut buffers = slices::Buffers::default();
+    for Held { model, out, .. } in held {
+        let mut figures = |text: &str| {
+            let mut encoding = Encoding::default();
+            let _whole = encoding.read(cut(text), &model.weights.lexicon, &mut || false);
+            encoding.keep(&model.weights.seen);
+            slices::forward(&model.weights, &encoding, &mut buffers);
+            softmax(&mut buffers.logits, model.card.temperature);
+            [&ood::strangeness(&encoding, &buffers.logits)[..], &encoding.surface].concat()
+        };
+        for row in out.iter().filter(|row| nothing || !row.is_none()) {
+            let target = f32::from(u8::from(row.is_none()));
+            let times = if row.is_none() { NOTHING } else { 1 };
+            texts.extend(std::iter::repeat_n((figures(&row.prompt), target), times));
+            let mut any = || out[random.below(out.len())].prompt.as_str();
+            let words = [any(), any(), any(), any()];
+            if random.below(2) == 0 {
+                texts.push((figures(&strange(words, &mut random)), 1.0));
+            }
+        }
+    }
+    let width = ood::STRANGENESS + SURFACE;
+    let (weights, bias) = logistic_fit(&texts, width);
+    let hidden = held.first().map_or(0, |held| held.model.card.shape.hidden);
+    ([vec![0.0; hidden], weights].concat(), bias)
 }
 
 /// The beginning of one text and the end of another: between a quarter and three quarters of the first.

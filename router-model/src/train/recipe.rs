@@ -36,6 +36,12 @@ pub struct Recipe {
     pub smoothing: f32,
     /// How far large sources are held down: weight of a row = (rows of its source)^−flatten.
     pub flatten: f32,
+    /// How often a pass learns from each request.
+    pub times: usize,
+    /// Share of a request's target that other labels get which could be right.
+    pub also: f32,
+    /// Parts into which the writers of requests are dealt; each part is kept out once.
+    pub folds: usize,
     /// The files the rows were read from, for the card.
     pub files: Vec<DataFile>,
     /// The command, for the card.
@@ -61,6 +67,9 @@ impl Default for Recipe {
             dropout: 0.5,
             smoothing: 0.05,
             flatten: 0.2,
+            times: 8,
+            also: 0.2,
+            folds: 4,
             files: Vec::new(),
             command: String::new(),
             date: None,

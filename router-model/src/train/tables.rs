@@ -22,7 +22,8 @@ impl Tables {
 
     /// Appends the pooled rows of each kind, `(KINDS × DIM)`.
     pub(super) fn pool(&self, encoding: &Encoding, input: &mut Vec<f32>) {
-        for (rows, hashes) in self.rows.iter().zip(&encoding.grams) {
+        for (kind, rows) in self.rows.iter().enumerate() {
+            let hashes = encoding.pooled(kind);
             let mut sums = [0.0; DIM];
             for row in hashes.iter().map(|&hash| &rows[place(hash, rows.len())]) {
                 sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
@@ -35,7 +36,7 @@ impl Tables {
     /// Moves the rows of `encoding` against the gradient of its input.
     pub(super) fn descend(&mut self, encoding: &Encoding, gradient: &[f32], rate: f32) {
         for (kind, gradient) in gradient.chunks_exact(DIM).take(KINDS).enumerate() {
-            let hashes = &encoding.grams[kind];
+            let hashes = encoding.pooled(kind);
             let factor = pooling(hashes.len());
             let square = gradient.iter().map(|g| g * g).sum::<f32>() * factor * factor / DIM as f32;
             for &hash in hashes {

@@ -1,7 +1,7 @@
 //! The table of domains.
 
 use comfy_table::{CellAlignment, Table, presets};
-use router_model::eval::DomainReport;
+use router_model::eval::{DomainReport, SourceFigures};
 
 /// Prints a report: the figure, its controls, its calibration, and the tables.
 pub(in crate::cli) fn show(report: &DomainReport) {
@@ -11,6 +11,9 @@ pub(in crate::cli) fn show(report: &DomainReport) {
         report.accuracy,
         report.n
     );
+    if report.lenient > report.accuracy {
+        anstream::println!("lenient    {:.3}, where a second label counts", report.lenient);
+    }
     anstream::println!("macro F1   {:.3}", report.macro_f1);
     let (name, share) = &report.most_frequent;
     anstream::println!("control    {share:.3} by always saying {name}");
@@ -26,7 +29,10 @@ pub(in crate::cli) fn show(report: &DomainReport) {
         anstream::println!("left out   {} prompts of domains that the model does not know", report.unknown);
     }
     anstream::println!("{}", domains(report));
-    anstream::println!("{}", sources(report));
+    if !report.kinds.is_empty() {
+        anstream::println!("{}", groups("kind", &report.kinds));
+    }
+    anstream::println!("{}", groups("source", &report.sources));
 }
 
 fn domains(report: &DomainReport) -> Table {
@@ -50,10 +56,11 @@ fn mistaken(report: &DomainReport, domain: usize) -> String {
     most.map_or_else(String::new, |(named, n)| format!("{} ({n})", report.domains[named].domain))
 }
 
-fn sources(report: &DomainReport) -> Table {
-    let mut table = table(&["source", "prompts", "accuracy"]);
-    for source in &report.sources {
-        table.add_row([source.source.clone(), source.n.to_string(), format!("{:.3}", source.accuracy)]);
+fn groups(name: &str, figures: &[SourceFigures]) -> Table {
+    let mut table = table(&[name, "prompts", "accuracy", "lenient"]);
+    for group in figures {
+        let shares = [group.accuracy, group.lenient].map(|share| format!("{share:.3}"));
+        table.add_row([group.source.clone(), group.n.to_string()].into_iter().chain(shares));
     }
     table
 }

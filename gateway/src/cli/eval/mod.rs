@@ -8,11 +8,12 @@ mod latency;
 mod outcomes;
 pub(super) mod picture;
 mod robust;
+mod served;
 mod strange;
 
 use std::path::{Path, PathBuf};
 
-use router_model::eval::{DomainReport, evaluate};
+use router_model::eval::{DomainReport, evaluate_by};
 use router_model::{RouterModel, data};
 use serde::Serialize;
 
@@ -81,7 +82,9 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
     }
     let judgement = Judgement {
         model: model.version(),
-        domains: rows.as_ref().map(|rows| evaluate(&model, rows)),
+        domains: rows
+            .as_ref()
+            .map(|rows| evaluate_by(model.domains(), rows, &mut |row| served::read(&model, row))),
         robust: rows.as_ref().map_or_else(Vec::new, |rows| robust::judge(&model, rows)),
         out_of_distribution: rows.as_ref().map(|rows| strange::judge(&model, rows, &unlike)),
         latency: rows.as_ref().map_or_else(Vec::new, |rows| latency::measure(&model, rows)),

@@ -5,6 +5,7 @@ use router_model::data::Row;
 use router_model::{RouterModel, Scratch};
 use serde::Serialize;
 
+use super::served;
 use crate::policy::MAX_OOD;
 
 /// How well strange prompts are told from familiar ones.
@@ -33,7 +34,8 @@ pub(super) fn judge(model: &RouterModel, familiar: &[Row], unlike: &[String]) ->
     let mut scores = |texts: &mut dyn Iterator<Item = String>| -> Vec<f32> {
         texts.map(|text| model.score(&text, &mut scratch).ood()).collect()
     };
-    let mut known = scores(&mut familiar.iter().map(|row| row.prompt.clone()));
+    let (nothing, familiar): (Vec<&Row>, Vec<&Row>) = familiar.iter().partition(|row| row.is_none());
+    let mut known: Vec<f32> = familiar.iter().map(|row| served::read(model, row).ood()).collect();
     known.sort_by(f32::total_cmp);
     let sample = || familiar.iter().step_by(7).map(|row| row.prompt.as_str());
     let mut kinds = vec![
@@ -41,6 +43,9 @@ pub(super) fn judge(model: &RouterModel, familiar: &[Row], unlike: &[String]) ->
         ("letters replaced by others", scores(&mut sample().map(replace))),
         ("letters of a script never seen", scores(&mut sample().map(transcribe))),
     ];
+    if !nothing.is_empty() {
+        kinds.insert(0, ("rows labelled none", scores(&mut nothing.iter().map(|row| row.prompt.clone()))));
+    }
     if !unlike.is_empty() {
         kinds.insert(0, ("the prompts of --unlike", scores(&mut unlike.iter().cloned())));
     }

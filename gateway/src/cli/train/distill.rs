@@ -12,10 +12,12 @@ use router_model::{WORD_DIM, data};
 use super::{Exit, name, write};
 use crate::cli::sha256;
 
-/// Loads the encoder in `folder`, has it read the words of the file `domains`, and writes their
-/// vectors to `out`.
-pub(super) fn run(folder: &Path, domains: &Path, out: &Path) -> Result<(), Exit> {
-    let rows = data::read(domains).map_err(|error| Exit::Input(error.to_string()))?;
+/// Loads the encoder in `folder`, has it read the words of these files, and writes their vectors to `out`.
+pub(super) fn run(folder: &Path, files: &[&Path], out: &Path) -> Result<(), Exit> {
+    let mut rows = Vec::new();
+    for file in files {
+        rows.extend(data::read(file).map_err(|error| Exit::Input(error.to_string()))?);
+    }
     let teacher = Teacher::load(folder).map_err(|error| Exit::Input(error.to_string()))?;
     let bar = bar();
     let distilled = distill(&teacher, &rows, &mut |done, of| {
