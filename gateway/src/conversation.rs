@@ -2,8 +2,9 @@
 //!
 //! «What about a sublease?» is about law where a lease is, and about little by itself. The texts before the last human
 //! turn are scored by the same network, each for itself, and log-probabilities are added up with weights: to append the
-//! texts to each other was measured to lose more than it gains. Over 360 short follow-ups behind written prompts that
-//! the network knows, the subject stayed in 91 of 100 instead of 1, and of 309 changes of subject 9 in 100 were missed.
+//! texts to each other was measured to lose more than it gains. Of 568 written follow-ups, whose writers the network had
+//! not read, .66 are named right so, and .38 by the last turn alone; of 513 conversations of several turns .60 and .55
+//! (`mixgate eval --domains`, with and without `messages`).
 
 use router_model::{MAX_DOMAINS, Scores};
 
