@@ -44,8 +44,9 @@ const MAX_HEADERS: usize = 100;
 const LOOK: Duration = Duration::from_secs(5);
 /// A client that takes nothing for this long is gone, whatever it says.
 const BLOCKED: Duration = Duration::from_secs(120);
-/// A client has this long to take a whole answer that has no time limit of its own: an error, a page of figures.
-const TAKEN: Duration = Duration::from_secs(10);
+/// A client has this long to take a whole answer that has no time limit of its own: an error, which holds no place, or a
+/// page of figures, over a slow line.
+const TAKEN: Duration = Duration::from_secs(60);
 /// The least time that it has, however little of an answer's own limit is left.
 const TAKEN_AT_LEAST: Duration = Duration::from_secs(5);
 /// A client that still sends while its last answer goes out has this long to read it.
@@ -325,8 +326,8 @@ fn headless(response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// When the client must have taken a whole answer that it may leave lying: over HTTP/2 any, over HTTP/1 one that does not go into
-/// the connection's buffer at once. A stream has its own.
+/// When the client must have taken a whole answer that it may leave lying: over HTTP/2 any, over HTTP/1 one that does
+/// not go into the connection's buffer at once. A stream has its own clock.
 fn to_be_taken_by(body: &Body, version: Version) -> Option<Instant> {
     let least = if version == Version::HTTP_2 { 1 } else { PIECE as u64 + 1 };
     body.length().filter(|length| *length >= least)?;

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     outcomes: Vec<PathBuf>,
     /// Train no network, but learn the chances of one's own experts from this decision log, whose records must have
     /// their text (`log.content: full`). The experts' names become names of the catalogue.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["domains", "dev", "outcomes", "distill", "words", "checkpoints", "epochs", "seed", "date"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["domains", "requests", "folds", "dev", "outcomes", "distill", "words", "checkpoints", "epochs", "seed", "date"])]
     from_log: Option<PathBuf>,
     /// What was said of the answers in the log: JSON lines with `decision`, its id, and `score`, 0 to 1.
     #[arg(long, value_name = "FILE", requires = "from_log")]
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     out: PathBuf,
     /// Train nothing, but write vectors for `--words`, of the words of the prompts as a sentence encoder
     /// reads them: a folder with the config.json, tokenizer.json and model.safetensors of a BERT.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["dev", "outcomes", "words", "checkpoints", "epochs", "seed", "date"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["folds", "dev", "outcomes", "words", "checkpoints", "epochs", "seed", "date"])]
     distill: Option<PathBuf>,
     /// Vectors of words to start from, made by `--distill`; without it those of the built-in model.
     #[arg(long, value_name = "FILE")]
