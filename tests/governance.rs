@@ -1,7 +1,7 @@
 //! Hard constraints hold where they are easiest to lose: no scores, a forced expert, the next candidate.
 
-use crate::harness::{Model, Rig, Setup, chat, error_code, message, with};
-use testkit::{Reply, Upstream, post_json, status};
+use crate::harness::{Json, Model, Rig, Setup, chat, error_code, json, message, with};
+use testkit::{Reply, Upstream, post_json, soon, status};
 
 const LEGAL: &str = "rules: [{ when: { domain: [legal] }, require: [indemnified] }]";
 const SAFE: &str = "governance: { indemnified: true }";
@@ -28,6 +28,51 @@ async fn a_rule_on_a_domain_moves_its_requests() {
     let reply = rig.chat(&chat("auto", "@legal is this binding")).await;
     rig.tells(&reply, "large", "ineligible").await;
     assert_eq!(plain.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_record_names_the_rule_that_shuts_an_expert_out_and_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("decisions.jsonl");
+    let sections = format!(
+        "log: {{ decisions: '{}' }}
+policies: {{ balanced: {{ tolerance: 0.2 }}, strict: {{ tolerance: 0.2, require: [indemnified] }} }}
+rules:
+  - {{ when: {{ domain: [code] }}, require: [indemnified] }}
+  - when: {{ domain: [legal] }}
+    forbid: ['trained_on:web']",
+        log.display()
+    );
+    let model = Model::honest().await;
+    let known = "quality: { code: 1, legal: 1, general: 1 }, governance: { trained_on: [web] }";
+    let large = "governance: { indemnified: true, trained_on: [] }";
+    let setup = Setup::new().expert("plain", model.addr, known).large(model.addr, large).section(&sections);
+    let yaml = setup.yaml();
+    let named = |rule: usize, start: &str| {
+        let line = yaml.lines().position(|line| line.contains(start)).unwrap() + 1;
+        Json::from(format!("rules[{rule}], test.yaml:{line}"))
+    };
+    let rig = setup.start().await;
+    for (model, prompt, why, rule) in [
+        ("auto", "@code x", "lacks required tag indemnified", named(0, "domain: [code]")),
+        ("auto", "@legal x", "forbidden tag trained_on:web", named(1, "domain: [legal]")),
+        ("auto:strict", "@general x", "lacks required tag indemnified", Json::Null),
+    ] {
+        let asked = chat(model, prompt);
+        let reply = rig.chat(&asked).await;
+        assert_eq!(reply.header("x-mixgate-expert"), Some("large"), "{prompt}");
+        let dry = json(&post_json(rig.addr(), "/v1/route", &[], &asked).await.body);
+        let record = rig.record_of(&reply).await;
+        let id = record["id"].as_str().unwrap();
+        let read = || std::fs::read_to_string(&log).unwrap_or_default();
+        let written = || read().lines().map(str::to_owned).find(|line| line.contains(id));
+        soon("the line of the log", || async { written().is_some() }).await;
+        for told in [&dry, &record, &json(written().unwrap().as_bytes())] {
+            let (plain, large) = (&told["candidates"][0], &told["candidates"][1]);
+            assert_eq!((&plain["why_not"], &plain["rule"]), (&why.into(), &rule), "{told}");
+            assert!(large["why_not"].is_null() && large.get("rule").is_none(), "{told}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -319,8 +319,10 @@ async fn every_field_of_a_record_is_explained() {
     let usage =
         r#"{"choices":[{"message":{"content":"Lima."}}],"usage":{"prompt_tokens":9,"completion_tokens":2}}"#;
     let large = Upstream::script(answers(200, usage)).await;
-    let setup = Setup::new().expert("tutor", large.addr(), "quality: { math: 0.97 }").large(large.addr(), "");
-    let setup = setup.section("log: { decisions: off, content: full }");
+    let house = "governance: { tags: [house] }";
+    let setup = Setup::new().expert("tutor", large.addr(), &format!("quality: {{ math: 0.97 }}, {house}"));
+    let setup = setup.expert("stranger", large.addr(), "").large(large.addr(), house);
+    let setup = setup.section("log: { decisions: off, content: full }\nrules: [{ require: [house] }]");
     let rig = setup.section("policies: { balanced: { tolerance: 0.15 } }").start_real().await;
     let asked = chat("auto", "solve the equation for my homework please");
     let reply = rig.chat(&asked).await;

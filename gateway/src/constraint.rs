@@ -127,6 +127,20 @@ impl Rule {
     }
 }
 
+/// A tag that is needed or forbidden.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The tag.
+    pub tag: Arc<str>,
+    /// Position of the rule that says so; `None`: the policy or the request does.
+    pub rule: Option<usize>,
+}
+
+/// The same of several tags.
+fn asked(tags: &[Arc<str>], rule: Option<usize>) -> impl Iterator<Item = Asked> {
+    tags.iter().map(move |tag| Asked { tag: Arc::clone(tag), rule })
+}
+
 /// Why an expert may not take a request.
 #[expect(missing_docs, reason = "the line of each variant says what its fields are")]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,11 +152,21 @@ pub enum WhyNot {
     /// It gives no answer as long as the one asked for: tokens asked for and its longest.
     Output { tokens: u64, longest: u64 },
     /// It lacks a required tag.
-    Requires(Arc<str>),
+    Requires(Asked),
     /// It has a forbidden tag, or does not say whether it has.
-    Forbids(Arc<str>),
+    Forbids(Asked),
     /// The tenant may not use it.
     NotAllowed,
+}
+
+impl WhyNot {
+    /// Position of the rule that shuts it out, where one does.
+    pub fn rule(&self) -> Option<usize> {
+        match self {
+            Self::Requires(asked) | Self::Forbids(asked) => asked.rule,
+            Self::Capability(_) | Self::Context { .. } | Self::Output { .. } | Self::NotAllowed => None,
+        }
+    }
 }
 
 impl Serialize for WhyNot {
@@ -161,8 +185,8 @@ impl fmt::Display for WhyNot {
             Self::Output { tokens, longest } => {
                 write!(out, "gives at most {longest} tokens, and {tokens} are asked for")
             }
-            Self::Requires(tag) => write!(out, "lacks required tag {tag}"),
-            Self::Forbids(tag) => write!(out, "forbidden tag {tag}"),
+            Self::Requires(asked) => write!(out, "lacks required tag {}", asked.tag),
+            Self::Forbids(asked) => write!(out, "forbidden tag {}", asked.tag),
             Self::NotAllowed => out.write_str("not on the tenant's list"),
         }
     }
@@ -172,9 +196,9 @@ impl fmt::Display for WhyNot {
 #[derive(Debug, Clone, Default)]
 pub struct Constraints {
     /// Tags needed, from rules, the policy and the request's header.
-    pub require: Vec<Arc<str>>,
+    pub require: Vec<Asked>,
     /// Tags forbidden.
-    pub forbid: Vec<Arc<str>>,
+    pub forbid: Vec<Asked>,
     /// Experts on the tenant's list; `None`: all.
     pub allowed: Option<Vec<usize>>,
     /// Abilities needed.
@@ -196,14 +220,20 @@ impl Constraints {
         policy: usize,
         header: &[Arc<str>],
     ) -> Self {
-        let mut constraints = Self { require: header.to_vec(), ..Self::default() };
-        for rule in snapshot.rules.iter().filter(|rule| rule.applies(caller, subject)) {
-            constraints.require.extend_from_slice(&rule.require);
-            constraints.forbid.extend_from_slice(&rule.forbid);
+        let mut constraints = Self { require: asked(header, None).collect(), ..Self::default() };
+        let rules = snapshot.rules.iter().enumerate();
+        for (index, rule) in rules.filter(|(_, rule)| rule.applies(caller, subject)) {
+            constraints.require.extend(asked(&rule.require, Some(index)));
+            constraints.forbid.extend(asked(&rule.forbid, Some(index)));
         }
-        constraints.require.extend_from_slice(&snapshot.policies[policy].require);
+        constraints.require.extend(asked(&snapshot.policies[policy].require, None));
         constraints.allowed = caller.0.and_then(|tenant| snapshot.tenants[tenant].experts.clone());
         constraints
+    }
+
+    /// Whether a rule applies.
+    pub fn has_rule(&self, rule: usize) -> bool {
+        self.require.iter().chain(&self.forbid).any(|asked| asked.rule == Some(rule))
     }
 
     /// Whether this expert may take the request.
@@ -211,11 +241,11 @@ impl Constraints {
         if self.allowed.as_ref().is_some_and(|list| !list.contains(&expert.index)) {
             return Err(WhyNot::NotAllowed);
         }
-        if let Some(tag) = self.require.iter().find(|tag| !expert.tags.contains(&***tag)) {
-            return Err(WhyNot::Requires(Arc::clone(tag)));
+        if let Some(asked) = self.require.iter().find(|asked| !expert.tags.contains(&*asked.tag)) {
+            return Err(WhyNot::Requires(asked.clone()));
         }
-        if let Some(tag) = self.forbid.iter().find(|tag| expert.may_have(tag)) {
-            return Err(WhyNot::Forbids(Arc::clone(tag)));
+        if let Some(asked) = self.forbid.iter().find(|asked| expert.may_have(&asked.tag)) {
+            return Err(WhyNot::Forbids(asked.clone()));
         }
         if self.named == Some(expert.index) {
             return Ok(());

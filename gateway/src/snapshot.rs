@@ -258,7 +258,7 @@ pub(crate) fn build(
     meter: &Meter,
     old: Option<&Snapshot>,
 ) -> Result<Snapshot, String> {
-    let Checked { config, hash, settings, .. } = checked;
+    let Checked { config, hash, settings, rules: rule_names, .. } = checked;
     let place = |name: &String| config.experts.iter().position(|e| e.name == *name);
     let fallbacks: Vec<usize> = config.fallback.names().iter().filter_map(place).collect();
     let fallback = fallbacks.first().copied().unwrap_or(0);
@@ -293,6 +293,7 @@ pub(crate) fn build(
         names: Arc::new(Names::new(
             experts.iter().map(|expert| Arc::clone(&expert.name)).collect(),
             policies.iter().map(|policy| policy.name.clone()).collect(),
+            rule_names,
             classifier.domains(),
             classifier.version(),
             fallback,

@@ -24,7 +24,7 @@ use crate::error::Failure;
 use crate::meter::Meter;
 use crate::plan::cost_text;
 use crate::policy::Steady;
-use crate::record::Decision;
+use crate::record::{Decision, Stand};
 use crate::snapshot::{Snapshot, load_classifier, snapshot_for_dry_runs};
 use crate::text;
 
@@ -266,6 +266,15 @@ fn show_flips(run: &DryRun) {
     }
 }
 
+/// Whether an expert may take the request, and where the rule stands that shuts it out.
+fn may_take(decision: &Decision, stand: &Stand) -> String {
+    match (&stand.why_not, stand.rule(&decision.names)) {
+        (None, _) => "yes".to_owned(),
+        (Some(why), None) => why.to_string(),
+        (Some(why), Some(rule)) => format!("{why} ({rule})"),
+    }
+}
+
 fn domains(decision: &Decision, scores: &router_model::Scores) -> String {
     let names = &decision.names.domains;
     let mut all: Vec<(&String, f32)> = names.iter().zip(scores.domains().iter().copied()).collect();
@@ -292,7 +301,7 @@ fn experts(decision: &Decision) -> Table {
             Cell::new(&decision.names.experts[index]),
             Cell::new(format!("{:.3}", stand.score)).set_alignment(CellAlignment::Right),
             Cell::new(cost_text(stand.cost)).set_alignment(CellAlignment::Right),
-            Cell::new(stand.why_not.as_ref().map_or_else(|| "yes".to_owned(), ToString::to_string)),
+            Cell::new(may_take(decision, stand)),
         ]);
     }
     table

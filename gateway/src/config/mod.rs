@@ -16,6 +16,7 @@ mod units;
 pub mod written;
 
 use std::path::Path;
+use std::sync::Arc;
 
 pub use check::is_loopback;
 pub(crate) use fault::suggestion as fault_suggestion;
@@ -40,6 +41,8 @@ pub struct Checked {
     pub hash: String,
     /// Every value and where it came from.
     pub settings: Vec<Setting>,
+    /// Each rule's position and line, as `rules[1], experts.yaml:57`. Of the file its name alone: clients may read it.
+    pub rules: Vec<Arc<str>>,
     /// Remarks that refuse nothing.
     pub warnings: Vec<String>,
 }
@@ -63,10 +66,18 @@ pub fn parse(name: &str, text: &str, environment: Environment<'_>) -> Result<Che
     let warnings = check::check(&config, &tree, &mut faults);
     if faults.is_empty() {
         let settings = origin::settings(&config, &tree, &expanded);
-        return Ok(Checked { config, hash: hash_of(&expanded.text), settings, warnings });
+        let (hash, rules) = (hash_of(&expanded.text), rules(name, &tree));
+        return Ok(Checked { config, hash, settings, rules, warnings });
     }
     faults.sort();
     Err(faults)
+}
+
+/// What records call the rules of a file.
+fn rules(name: &str, tree: &Spot) -> Vec<Arc<str>> {
+    let file = Path::new(name).file_name().map_or(name.into(), |file| file.to_string_lossy());
+    let rules = tree.get("rules").map(Spot::items).unwrap_or_default().iter().enumerate();
+    rules.map(|(index, rule)| format!("rules[{index}], {file}:{}", rule.place.line).into()).collect()
 }
 
 /// The reference configuration that this build carries; `experts.yaml` of the repository.

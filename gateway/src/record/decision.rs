@@ -45,6 +45,13 @@ pub struct Stand {
     pub why_not: Option<WhyNot>,
 }
 
+impl Stand {
+    /// The rule that shuts it out, where one does: its position and its line in the configuration.
+    pub fn rule<'n>(&self, names: &'n Names) -> Option<&'n str> {
+        names.rules.get(self.why_not.as_ref()?.rule()?).map(|rule| &**rule)
+    }
+}
+
 impl Decision {
     /// Bytes that it holds by itself.
     pub(super) fn weight(&self) -> usize {
@@ -124,6 +131,7 @@ impl Serialize for Candidates<'_> {
             expected_cost_usd: stand.cost,
             eligible: stand.why_not.is_none(),
             why_not: stand.why_not.as_ref(),
+            rule: stand.rule(&self.0.names),
         }))
     }
 }
@@ -135,6 +143,8 @@ struct CandidateView<'a> {
     expected_cost_usd: Option<MicroUsd>,
     eligible: bool,
     why_not: Option<&'a WhyNot>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
 }
 
 impl Serialize for Decision {

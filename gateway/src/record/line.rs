@@ -6,7 +6,7 @@
 
 use router_model::Scores;
 
-use super::{Call, Decision, Features, Finished, Rfc3339, Stand};
+use super::{Call, Decision, Features, Finished, Names, Rfc3339, Stand};
 use crate::price::MicroUsd;
 use crate::usage::Usage;
 
@@ -95,7 +95,7 @@ impl Line<'_> {
         self.raw(",\"ood_score\":").score(scores.map_or(0.0, Scores::ood));
         self.raw(",\"candidates\":[");
         for (name, stand) in fragments.experts.iter().zip(&decision.candidates) {
-            self.bytes(name).stand(stand);
+            self.bytes(name).stand(stand, names);
         }
         self.raw("],\"features\":").features(&decision.features);
         if !decision.attribution.is_empty() {
@@ -108,12 +108,16 @@ impl Line<'_> {
         self.raw(",\"route_micros\":").whole(decision.route_micros);
     }
 
-    fn stand(&mut self, stand: &Stand) -> &mut Self {
+    fn stand(&mut self, stand: &Stand, names: &Names) -> &mut Self {
         self.score(stand.score).raw(",\"expected_cost_usd\":").option(stand.cost, Line::usd);
         match &stand.why_not {
-            None => self.raw(",\"eligible\":true,\"why_not\":null}"),
-            Some(why) => self.raw(",\"eligible\":false,\"why_not\":").text(&why.to_string()).raw("}"),
+            None => return self.raw(",\"eligible\":true,\"why_not\":null}"),
+            Some(why) => self.raw(",\"eligible\":false,\"why_not\":").text(&why.to_string()),
+        };
+        if let Some(rule) = stand.rule(names) {
+            self.raw(",\"rule\":").text(rule);
         }
+        self.raw("}")
     }
 
     fn features(&mut self, features: &Features) -> &mut Self {

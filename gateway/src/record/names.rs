@@ -15,6 +15,8 @@ pub struct Names {
     pub domains: Vec<String>,
     /// Its version.
     pub router_version: String,
+    /// Rules, as [`crate::config::Checked::rules`] has them.
+    pub rules: Vec<Arc<str>>,
     /// Position of the fallback.
     pub fallback: usize,
     /// The same as they stand in a line.
@@ -26,6 +28,7 @@ impl Names {
     pub fn new(
         experts: Vec<Arc<str>>,
         policies: Vec<String>,
+        rules: Vec<Arc<str>>,
         domains: &[String],
         router_version: &str,
         fallback: usize,
@@ -33,13 +36,14 @@ impl Names {
         let fragments =
             Fragments::new(experts.iter().map(|name| &**name), domains.iter().map(String::as_str));
         let (domains, router_version) = (domains.to_vec(), router_version.to_owned());
-        Self { experts, policies, domains, router_version, fallback, fragments }
+        Self { experts, policies, domains, router_version, rules, fallback, fragments }
     }
 
     /// With these experts only, in the order of their positions.
     pub(super) fn with_experts(&self, kept: &[usize]) -> Self {
         let experts = kept.iter().map(|&index| Arc::clone(&self.experts[index])).collect();
         let fallback = kept.iter().position(|&index| index == self.fallback).unwrap_or(0);
-        Self::new(experts, self.policies.clone(), &self.domains, &self.router_version, fallback)
+        let (policies, rules) = (self.policies.clone(), self.rules.clone());
+        Self::new(experts, policies, rules, &self.domains, &self.router_version, fallback)
     }
 }

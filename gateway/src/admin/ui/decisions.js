@@ -107,16 +107,19 @@ export const routed = run => run.candidates?.length ? [
   ['router', run.router_version],
 ] : []
 
+/** What shuts a candidate out, and where the rule stands that does. */
+const because = one => one.rule ? `${one.why_not} (${one.rule})` : one.why_not
+
 export function Candidates({ decision, fallback }) {
   const all = [...decision.candidates ?? []].sort((one, two) => two.score - one.score)
   if (!all.length) return null
   const candidates = all.filter(one => one.eligible || one.expert === decision.chosen)
   const money = usdColumn(candidates.map(one => one.expected_cost_usd))
-  const others = Object.entries(Object.groupBy(all.filter(one => !candidates.includes(one)), one => one.why_not))
+  const others = Object.entries(Object.groupBy(all.filter(one => !candidates.includes(one)), because))
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Candidates"><table><thead><tr><th>candidate</th><th class="n bar">expected quality</th>
       <th class="n">expected cost</th></tr></thead>
     <tbody>${candidates.map(one => html`<tr key=${one.expert} class=${one.expert === decision.chosen ? 'pick' : ''}>
-      <td class="wrap">${one.expert}${one.expert === fallback ? html` <span class="tag">fallback</span>` : ''}${one.eligible ? '' : html` <small class="quiet">${one.why_not}</small>`}</td>
+      <td class="wrap">${one.expert}${one.expert === fallback ? html` <span class="tag">fallback</span>` : ''}${one.eligible ? '' : html` <small class="quiet">${because(one)}</small>`}</td>
       <td class="n bar" ref=${bar(Math.min(one.score, 1))}>${one.score.toFixed(3)}</td>
       <td class="n">${money(one.expected_cost_usd)}</td></tr>`)}</tbody></table></div>
     ${others.map(([why, list]) => html`<p key=${why} class="quiet small">Not allowed, ${why}: ${list.map(one => `${one.expert} (${one.score.toFixed(3)})`).join(', ')}.</p>`)}`
