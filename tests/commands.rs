@@ -12,14 +12,14 @@ use crate::process::Process;
 
 /// What a command left behind.
 #[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// Runs the binary with this standard input, in a folder of its own.
-fn run_with(input: &str, arguments: &[&str]) -> Ran {
+pub(crate) fn run_with(input: &str, arguments: &[&str]) -> Ran {
     let folder = tempfile::tempdir().unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_mixgate"))
         .args(arguments)
@@ -36,17 +36,17 @@ fn run_with(input: &str, arguments: &[&str]) -> Ran {
     Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
-fn run(arguments: &[&str]) -> Ran {
+pub(crate) fn run(arguments: &[&str]) -> Ran {
     run_with("", arguments)
 }
 
-fn written(folder: &Path, name: &str, text: &str) -> String {
+pub(crate) fn written(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
     fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
-fn good(ran: &Ran) -> &str {
+pub(crate) fn good(ran: &Ran) -> &str {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     &ran.out
 }

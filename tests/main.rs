@@ -16,6 +16,7 @@ mod conversations;
 mod dashboards;
 mod deploy;
 mod docs;
+mod eval_rules;
 mod fallbacks;
 mod fuzz_seeds;
 mod governance;

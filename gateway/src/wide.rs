@@ -45,6 +45,20 @@ pub enum Unknown {
     TokenIds,
 }
 
+impl Unknown {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RouterError => "router_error",
+            Self::Deadline => "deadline",
+            Self::OutOfDistribution => "out_of_distribution",
+            Self::LowConfidence => "low_confidence",
+            Self::TooLong => "too_long",
+            Self::TokenIds => "token_ids",
+        }
+    }
+}
+
 /// A window that says of a domain that the request is about it, too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Passage {

@@ -102,6 +102,7 @@ impl Reader {
             ("F.jsonl", &graded),
             ("decisions.jsonl", &decisions),
             ("grades.jsonl", &grades),
+            ("labelled.jsonl", r#"{"prompt":"Is a verbal contract binding?","domain":"legal"}"#),
             ("prompts.jsonl", r#"{"id":1,"prompt":"Integrate x^2"}"#),
         ] {
             fs::write(self.folder.path().join(name), lines).unwrap();

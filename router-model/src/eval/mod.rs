@@ -16,4 +16,4 @@ mod stats;
 pub(crate) use stats::shuffle;
 
 pub use domains::{DomainFigures, DomainReport, SourceFigures, evaluate, evaluate_by};
-pub use stats::{bootstrap, middle};
+pub use stats::{bootstrap, middle, wilson};

@@ -1,14 +1,15 @@
 //! `mixgate eval`: how good a router model is, beside the controls.
 //!
 //! Which tables it prints follows from what it is given: labelled prompts, graded answers of two models, graded
-//! answers of a panel of experts.
+//! answers of a panel of experts, or the rules of a configuration.
 
 mod domains;
 mod latency;
 mod outcomes;
 pub(super) mod picture;
 mod robust;
-mod served;
+mod rules;
+pub(super) mod served;
 mod strange;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +36,13 @@ pub(crate) struct Args {
     /// gibberish is tried in any case.
     #[arg(long, value_name = "FILE", requires = "domains")]
     unlike: Option<PathBuf>,
+    /// Judge the governance rules of `--config` on the prompts of `--domains`, and nothing else: how many prompts of a
+    /// rule's domains escape it, and to how many others it applies.
+    #[arg(long, requires_all = ["config", "domains"], conflicts_with_all = ["model", "unlike", "outcomes"])]
+    rules: bool,
+    /// The configuration whose rules are judged, with the router model that it names.
+    #[arg(long, value_name = "FILE", requires = "rules")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     outcomes: outcomes::Args,
     /// Write pictures of what graded answers tell into this folder, as SVG: `experts.svg`, `pair.svg`,
@@ -65,7 +73,10 @@ struct Judgement<'a> {
 
 /// Judges, and prints tables or JSON.
 pub(crate) fn run(args: Args) -> Result<(), Exit> {
-    let Args { model, domains, unlike, outcomes, pictures, json } = args;
+    let Args { model, domains, unlike, rules, config, outcomes, pictures, json } = args;
+    if let (true, Some(config), Some(domains)) = (rules, &config, &domains) {
+        return run_rules(config, domains, json);
+    }
     let model = super::load_router_model(&model)?;
     let rows = match &domains {
         Some(file) => Some(data::read(file).map_err(|error| Exit::Input(error.to_string()))?),
@@ -75,10 +86,8 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
         Some(file) => data::read_prompts(file).map_err(|error| Exit::Input(error.to_string()))?,
         None => Vec::new(),
     };
-    if let Some(file) = &domains
-        && has_seen(&model, file)?
-    {
-        anstream::eprintln!("warning: the model was trained or tuned on {}", file.display());
+    if let Some(file) = &domains {
+        warn_if_seen(&model, file)?;
     }
     let judgement = Judgement {
         model: model.version(),
@@ -95,9 +104,7 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
         outcomes::draw(&judgement.outcomes, folder)?;
     }
     if json {
-        let json = serde_json::to_string(&judgement).map_err(|error| Exit::Internal(error.to_string()))?;
-        anstream::println!("{json}");
-        return Ok(());
+        return print_json(&judgement);
     }
     if let (Some(report), Some(file)) = (&judgement.domains, &domains) {
         anstream::println!("router model {} on {}", judgement.model, file.display());
@@ -113,6 +120,30 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
         anstream::println!("memory of the loaded model: {mebibytes:.1} MiB");
     }
     outcomes::show(&judgement.outcomes);
+    Ok(())
+}
+
+/// Judges the rules of a configuration, and prints tables or JSON.
+fn run_rules(config: &Path, domains: &Path, json: bool) -> Result<(), Exit> {
+    let report = rules::judge(config, domains)?;
+    if json {
+        return print_json(&report);
+    }
+    rules::show(&report);
+    Ok(())
+}
+
+fn print_json<T: Serialize>(value: &T) -> Result<(), Exit> {
+    let json = serde_json::to_string(value).map_err(|error| Exit::Internal(error.to_string()))?;
+    anstream::println!("{json}");
+    Ok(())
+}
+
+/// Figures on what a model was made from flatter it.
+fn warn_if_seen(model: &RouterModel, file: &Path) -> Result<(), Exit> {
+    if has_seen(model, file)? {
+        anstream::eprintln!("warning: the model was trained or tuned on {}", file.display());
+    }
     Ok(())
 }
 

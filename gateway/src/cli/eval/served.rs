@@ -13,7 +13,7 @@ use crate::text::routable;
 use crate::weigh::Reading;
 
 /// Time for one row: enough on any machine, so that figures do not depend on it.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -21,11 +21,33 @@ struct Body<'a> {
     messages: &'a RawValue,
 }
 
-/// What is served for this row; where its messages are no chat request, what its prompt says.
-pub(super) fn read(model: &RouterModel, row: &Row) -> Scores {
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'a str,
+    content: &'a str,
+}
+
+/// The chat request that a row stands for: its messages, else its prompt alone.
+pub(super) fn request(row: &Row) -> Vec<u8> {
     let conversation = || {
-        let messages = serde_json::from_str(row.messages.as_deref()?).ok()?;
-        let body = serde_json::to_vec(&Body { model: "auto", messages }).ok()?;
+        let body = body(serde_json::from_str(row.messages.as_deref()?).ok()?)?;
+        Ask::parse(Dialect::Chat, &body).is_ok().then_some(body)
+    };
+    let alone = || {
+        let messages = serde_json::value::to_raw_value(&[Message { role: "user", content: &row.prompt }]);
+        body(&messages.ok()?)
+    };
+    conversation().or_else(alone).unwrap_or_default()
+}
+
+fn body(messages: &RawValue) -> Option<Vec<u8>> {
+    serde_json::to_vec(&Body { model: "auto", messages }).ok()
+}
+
+/// What is served for this row; where its messages are no chat request, what its prompt says.
+pub(in crate::cli) fn read(model: &RouterModel, row: &Row) -> Scores {
+    let conversation = || {
+        let body = body(serde_json::from_str(row.messages.as_deref()?).ok()?)?;
         let ask = Ask::parse(Dialect::Chat, &body).ok()?;
         let until = Instant::now() + PATIENCE;
         let reading = Reading::of(model, &Heads::default(), &ask, Dialect::Chat, &routable(&ask), until);
