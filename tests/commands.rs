@@ -320,6 +320,7 @@ fn help_names_every_command_and_a_wrong_usage_is_2() {
         "serve",
         "demo",
         "mock",
+        "init",
         "check",
         "schema",
         "route",

@@ -21,6 +21,7 @@ mod fallbacks;
 mod fuzz_seeds;
 mod governance;
 mod harness;
+mod init;
 mod log;
 mod money;
 mod newcomer;

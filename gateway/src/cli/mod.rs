@@ -7,6 +7,7 @@ mod compare;
 mod demo;
 mod eval;
 mod hash_key;
+mod init;
 mod mock;
 mod route;
 mod schema;
@@ -46,6 +47,8 @@ enum Command {
     Demo(demo::Args),
     /// Run an OpenAI-compatible model server for tests, with injected faults.
     Mock(mock::Args),
+    /// Write a first configuration: asks for models, calls them, and takes known figures over.
+    Init(init::Args),
     /// Validate a configuration and print what it resolves to.
     Check(check::Args),
     /// Print the JSON Schema of the configuration.
@@ -110,6 +113,7 @@ impl Cli {
             Command::Serve(args) => serve::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Mock(args) => mock::run(args),
+            Command::Init(args) => init::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Schema(args) => schema::run(args),
             Command::Top(args) => top::run(args),

@@ -102,6 +102,12 @@ impl JsonSchema for Percent {
     }
 }
 
+impl From<String> for Secret {
+    fn from(secret: String) -> Self {
+        Self(secret.into())
+    }
+}
+
 impl Secret {
     /// The key itself; only for the header that carries it.
     pub fn expose(&self) -> &str {
