@@ -325,6 +325,7 @@ fn help_names_every_command_and_a_wrong_usage_is_2() {
         "schema",
         "route",
         "catalogue",
+        "label",
         "calibrate",
         "eval",
         "compare",

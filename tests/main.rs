@@ -22,6 +22,7 @@ mod fuzz_seeds;
 mod governance;
 mod harness;
 mod init;
+mod label;
 mod log;
 mod money;
 mod newcomer;

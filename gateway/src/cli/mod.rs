@@ -8,6 +8,7 @@ mod demo;
 mod eval;
 mod hash_key;
 mod init;
+mod label;
 mod mock;
 mod route;
 mod schema;
@@ -57,6 +58,8 @@ enum Command {
     Top(top::Args),
     /// Dry run: the decision for a prompt, and what decided it.
     Route(route::Args),
+    /// Label prompts of one's own traffic by hand, the most uncertain first.
+    Label(label::Args),
     /// Teach the router model one's own experts from graded answers, and see what it may promise.
     Calibrate(calibrate::Args),
     /// List the models that the router model knows from graded answers.
@@ -118,6 +121,7 @@ impl Cli {
             Command::Schema(args) => schema::run(args),
             Command::Top(args) => top::run(args),
             Command::Route(args) => route::run(args),
+            Command::Label(args) => label::run(args),
             Command::Calibrate(args) => calibrate::run(&args),
             Command::Catalogue(args) => catalogue::run(args),
             Command::Eval(args) => eval::run(args),

@@ -10,7 +10,7 @@ use router_model::RouterModel;
 use router_model::fit::LEAST_ROWS;
 use router_model::outcomes::{CHARS_PER_TOKEN, Outcome};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::Exit;
 use crate::cli::calibrate;
@@ -59,6 +59,17 @@ struct Grade {
     score: f32,
 }
 
+/// A line of a file of grades: `mixgate label` writes labels that nobody graded beside those with a score.
+#[derive(Deserialize)]
+struct Labelled {
+    #[serde(default)]
+    decision: Option<String>,
+    #[serde(default)]
+    score: Option<f32>,
+    #[serde(default)]
+    prompt: Option<IgnoredAny>,
+}
+
 impl Record {
     /// Who answered.
     fn served(&self) -> Option<&String> {
@@ -94,7 +105,11 @@ pub(super) fn run(model: &RouterModel, log: &Path, grades: Option<&Path>, out: &
         }
     })?;
     if let Some(grades) = grades {
-        lines(grades, take)?;
+        lines(grades, |line: Labelled| match (line.decision, line.score) {
+            (Some(decision), Some(score)) => take(Grade { decision, score }),
+            _ if line.prompt.is_some() => Ok(()),
+            _ => Err("a grade has a `decision` and a `score`".to_owned()),
+        })?;
     }
     let mut tally = Tally { records: records.len(), ..Tally::default() };
     let rows: Vec<Outcome> =

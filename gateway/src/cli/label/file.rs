@@ -1,0 +1,198 @@
+//! The labels on disk: a line for each, synced before anything else is asked.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::item::Item;
+use crate::cli::Exit;
+use crate::record::Rfc3339;
+
+/// One label, as it is written.
+#[derive(Debug, Serialize)]
+pub(super) struct Label<'a> {
+    prompt: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<&'a RawValue>,
+    /// `null`: whoever labelled could not say.
+    pub(super) domain: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    also: Vec<String>,
+    source: &'a str,
+    /// Grades by model.
+    models: BTreeMap<&'a str, u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<&'a str>,
+    /// The grade of the decision's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<u8>,
+    time: String,
+}
+
+impl<'a> Label<'a> {
+    pub(super) fn of(item: &'a Item, domain: Option<String>, also: Vec<String>) -> Self {
+        Self {
+            prompt: &item.prompt,
+            messages: item.messages.as_deref(),
+            domain,
+            also,
+            source: &item.source,
+            models: BTreeMap::new(),
+            decision: item.decision.as_deref(),
+            score: None,
+            time: Rfc3339(SystemTime::now()).to_string(),
+        }
+    }
+
+    /// Grades the answer of a model.
+    pub(super) fn grade(&mut self, model: &'a str, grade: u8) {
+        self.models.insert(model, grade);
+        self.score = self.decision.map(|_| grade);
+    }
+}
+
+/// The file, and what is in it.
+#[derive(Debug)]
+pub(super) struct Labels {
+    path: PathBuf,
+    file: File,
+    labelled: HashSet<String>,
+    count: usize,
+    /// Where each label of this run begins.
+    begins: Vec<u64>,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    prompt: String,
+}
+
+impl Labels {
+    /// Opens or makes the file. A line that was cut off, by a crash in the middle of its writing, is taken out: its
+    /// prompt is asked again.
+    pub(super) fn open(path: &Path) -> Result<Self, Exit> {
+        let fault = |error: &dyn std::fmt::Display| Exit::Input(format!("{}: {error}", path.display()));
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path);
+        let mut file = file.map_err(|error| fault(&error))?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(|error| fault(&error))?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let mut labels =
+            Self { path: path.to_owned(), file, labelled: HashSet::new(), count: 0, begins: Vec::new() };
+        for (index, line) in text[..whole].split(|byte| *byte == b'\n').enumerate() {
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let written: Written = serde_json::from_slice(line)
+                .map_err(|error| Exit::Input(format!("{}:{}: {error}", path.display(), index + 1)))?;
+            labels.labelled.insert(written.prompt);
+            labels.count += 1;
+        }
+        if whole < text.len() {
+            // what is a whole label lacks its line end only
+            if let Ok(written) = serde_json::from_slice::<Written>(&text[whole..]) {
+                labels.file.write_all(b"\n").map_err(|error| fault(&error))?;
+                labels.labelled.insert(written.prompt);
+                labels.count += 1;
+            } else {
+                anstream::eprintln!("{}: its last line was cut off and is taken out", path.display());
+                labels.file.set_len(whole as u64).map_err(|error| fault(&error))?;
+            }
+        }
+        Ok(labels)
+    }
+
+    /// Whether a prompt is labelled.
+    pub(super) fn has(&self, prompt: &str) -> bool {
+        self.labelled.contains(prompt)
+    }
+
+    /// Labels in the file.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Writes a label, and comes back when it is on the disk.
+    pub(super) fn append(&mut self, label: &Label<'_>) -> Result<(), Exit> {
+        let mut line = serde_json::to_vec(label).map_err(|error| Exit::Internal(error.to_string()))?;
+        line.push(b'\n');
+        let begins = self.file.metadata().map(|about| about.len());
+        let written = begins.and_then(|begins| {
+            self.file.write_all(&line)?;
+            self.file.sync_data()?;
+            Ok(begins)
+        });
+        self.begins.push(written.map_err(|error| self.fault(&error))?);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Takes the last label of this run back.
+    pub(super) fn take_back(&mut self) -> Result<(), Exit> {
+        if let Some(begins) = self.begins.pop() {
+            let cut = self.file.set_len(begins).and_then(|()| self.file.sync_data());
+            cut.map_err(|error| self.fault(&error))?;
+            self.count -= 1;
+        }
+        Ok(())
+    }
+
+    fn fault(&self, error: &dyn std::fmt::Display) -> Exit {
+        Exit::Input(format!("{}: {error}", self.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(prompt: &str) -> Item {
+        Item { prompt: prompt.to_owned(), source: "log".to_owned(), ..Item::default() }
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_is_asked_again_and_one_without_its_end_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.jsonl");
+        for (last, whole) in [(r#"{"prompt":"b","dom"#, false), (r#"{"prompt":"b","domain":"chat"}"#, true)] {
+            std::fs::write(&path, format!("{{\"prompt\":\"a\"}}\n{last}")).unwrap();
+            let mut labels = Labels::open(&path).unwrap();
+            assert_eq!(
+                (labels.has("a"), labels.has("b"), labels.count()),
+                (true, whole, 1 + usize::from(whole))
+            );
+            labels.append(&Label::of(&item("c"), None, Vec::new())).unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(text.lines().count(), if whole { 3 } else { 2 }, "{text}");
+            assert!(text.ends_with("}\n") && text.contains("\"prompt\":\"c\""), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_back_is_gone_and_what_was_there_before_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.jsonl");
+        std::fs::write(&path, "{\"prompt\":\"a\"}\n").unwrap();
+        let mut labels = Labels::open(&path).unwrap();
+        labels.append(&Label::of(&item("b"), Some("chat".to_owned()), Vec::new())).unwrap();
+        labels.take_back().unwrap();
+        labels.take_back().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"prompt\":\"a\"}\n");
+        assert_eq!(labels.count(), 1);
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.txt");
+        std::fs::write(&path, "my notes\n").unwrap();
+        let fault = Labels::open(&path).unwrap_err();
+        assert!(matches!(fault, Exit::Input(why) if why.contains("notes.txt:1: ")));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "my notes\n");
+    }
+}

@@ -1,0 +1,128 @@
+//! What can be labelled: prompts of a file, with the answers that are on record.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+
+use router_model::data::Row;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::cli::Exit;
+
+/// A prompt to label.
+#[derive(Debug, Default)]
+pub(super) struct Item {
+    /// What the user asked.
+    pub(super) prompt: String,
+    /// The conversation that ends with it, as JSON.
+    pub(super) messages: Option<Box<RawValue>>,
+    /// Id of the decision, of a record.
+    pub(super) decision: Option<String>,
+    /// Who wrote it: what the file says, else the tenant.
+    pub(super) source: String,
+    /// Answers that are not graded yet.
+    pub(super) answers: Vec<Answer>,
+}
+
+/// An answer on record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// Who gave it.
+    pub(super) model: String,
+    /// What it said; a decision log does not keep it.
+    pub(super) text: Option<String>,
+}
+
+impl Item {
+    /// As the router model reads it.
+    pub(super) fn row(&self) -> Row {
+        let messages = self.messages.as_ref().map(|messages| messages.get().to_owned());
+        Row { prompt: self.prompt.clone(), messages, ..Row::default() }
+    }
+}
+
+/// A line of either kind of file, or a grade in a decision log.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    id: Option<Box<RawValue>>,
+    #[serde(default)]
+    prompt: Option<String>,
+    #[serde(default)]
+    messages: Option<Box<RawValue>>,
+    #[serde(default)]
+    source: Option<String>,
+    #[serde(default)]
+    answers: BTreeMap<String, Option<String>>,
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    tenant: Option<String>,
+    #[serde(default)]
+    attempts: Vec<Attempt>,
+    #[serde(default)]
+    decision: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Attempt {
+    expert: String,
+    outcome: String,
+}
+
+impl Line {
+    /// `None`: nothing of it can be shown.
+    fn item(self) -> Option<Item> {
+        if let Some(prompt) = self.prompt {
+            let answers = self.answers.into_iter().filter(|(_, text)| text.is_some());
+            let answers = answers.map(|(model, text)| Answer { model, text }).collect();
+            let source = self.source.unwrap_or_else(|| "label".to_owned());
+            return Some(Item { prompt, messages: self.messages, source, answers, decision: None });
+        }
+        let served = self.attempts.into_iter().rev().find(|attempt| attempt.outcome == "ok");
+        let answers =
+            served.into_iter().map(|attempt| Answer { model: attempt.expert, text: None }).collect();
+        let source = self.tenant.map_or_else(|| "log".to_owned(), |tenant| format!("log/{tenant}"));
+        let decision = self.id.and_then(|id| serde_json::from_str(id.get()).ok());
+        Some(Item { prompt: self.text?, messages: None, decision, source, answers })
+    }
+}
+
+/// The prompts of some files, each once, in their order.
+pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Item>, Exit> {
+    let (mut items, mut seen, mut graded) = (Vec::<Item>::new(), HashSet::new(), HashSet::new());
+    let mut without = 0;
+    for path in files {
+        let fault = |line: usize, what: &dyn std::fmt::Display| {
+            Exit::Input(format!("{}:{line}: {what}", path.display()))
+        };
+        let file = File::open(path).map_err(|error| Exit::Input(format!("{}: {error}", path.display())))?;
+        for (index, text) in BufReader::new(file).lines().enumerate() {
+            let text = text.map_err(|error| fault(index + 1, &error))?;
+            if text.trim().is_empty() {
+                continue;
+            }
+            let line: Line = serde_json::from_str(&text).map_err(|error| fault(index + 1, &error))?;
+            graded.extend(line.decision.clone());
+            match line.item() {
+                Some(item) if item.prompt.trim().is_empty() => without += 1,
+                Some(item) => items.extend(seen.insert(item.prompt.clone()).then_some(item)),
+                None => without += 1,
+            }
+        }
+    }
+    if items.is_empty() {
+        return Err(Exit::Input(format!(
+            "none of {without} lines has a text to show: prompts stand under `prompt`, and a decision log keeps them with \
+             `log.content: full`"
+        )));
+    }
+    for item in &mut items {
+        if item.decision.as_ref().is_some_and(|id| graded.contains(id)) {
+            item.answers.clear();
+        }
+    }
+    Ok(items)
+}

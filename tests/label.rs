@@ -1,0 +1,206 @@
+//! `mixgate label`: labels are on the disk as soon as they are given, and everything that learns can read them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::json as value;
+
+use crate::commands::{Ran, good, run, run_with, written};
+use crate::harness::{Json, json};
+
+const SURE: &str = "Write a Python function that reverses a linked list in place, with unit tests.";
+const UNSURE: &str = "What is the capital of France, and how many people live there?";
+const MASH: &str = "qwzx vbrtk plmqz xkcdw";
+
+fn label(folder: &Path, keys: &str, file: &str) -> Ran {
+    let out = folder.join("labels.jsonl");
+    run_with(keys, &["label", file, "--out", out.to_str().unwrap()])
+}
+
+fn labels(folder: &Path) -> Vec<Json> {
+    let text = fs::read_to_string(folder.join("labels.jsonl")).unwrap();
+    text.lines().map(|line| json(line.as_bytes())).collect()
+}
+
+/// The prompts of the labels, and one field of each.
+fn told<'l>(labels: &'l [Json], field: &str) -> Vec<(&'l str, &'l Json)> {
+    labels.iter().map(|label| (label["prompt"].as_str().unwrap(), &label[field])).collect()
+}
+
+fn prompts(folder: &Path) -> String {
+    let rows =
+        [value!({"prompt": SURE}), value!({"prompt": UNSURE, "source": "ann"}), value!({"prompt": SURE})];
+    written(folder, "prompts.jsonl", &rows.map(|row| row.to_string()).join("\n"))
+}
+
+#[test]
+fn the_least_sure_comes_first_and_a_key_accepts_corrects_or_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = prompts(folder.path());
+    // another: the letter of the sixth domain; then what is proposed
+    let ran = label(folder.path(), "c\nf\n\n", &file);
+    assert!(good(&ran).contains("2 labels more, 2 in all, 0 prompts left"), "{ran:?}");
+    assert!(ran.err.contains("2 prompts, 2 of them not labelled yet"), "{ran:?}");
+    assert_eq!(
+        told(&labels(folder.path()), "domain"),
+        [(UNSURE, &value!("humanities")), (SURE, &value!("code"))]
+    );
+    assert_eq!(labels(folder.path())[0]["source"], "ann");
+
+    let ran = label(folder.path(), "", &file);
+    assert!(good(&ran).contains("0 labels more, 2 in all, 0 prompts left"), "{ran:?}");
+    let more = written(folder.path(), "more.jsonl", &value!({"prompt": MASH}).to_string());
+    good(&label(folder.path(), "-\n", &more));
+    assert_eq!(labels(folder.path())[2]["domain"], "none");
+}
+
+#[test]
+fn names_second_labels_and_passed_prompts_are_kept_and_one_can_be_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = prompts(folder.path());
+    let ran = label(folder.path(), "legal\nu\n+\ng\ngeneral\ns\n", &file);
+    assert!(good(&ran).contains("2 labels more, 2 in all, 0 prompts left"), "{ran:?}");
+    let labels = labels(folder.path());
+    assert_eq!(told(&labels, "domain"), [(UNSURE, &value!("general")), (SURE, &Json::Null)]);
+    assert_eq!(labels[0]["also"], value!(["legal"]));
+    let judged = run(&["eval", "--domains", folder.path().join("labels.jsonl").to_str().unwrap(), "--json"]);
+    assert_eq!(json(good(&judged).as_bytes())["domains"]["n"], 1, "what was passed is not judged by");
+}
+
+#[test]
+fn stopping_loses_nothing_and_the_next_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = prompts(folder.path());
+    let out = folder.path().join("labels.jsonl");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mixgate"))
+        .args(["label", &file, "--out", out.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut keys = child.stdin.take().unwrap();
+    keys.write_all(b"chat\n").unwrap();
+    let began = std::time::Instant::now();
+    while fs::read_to_string(&out).unwrap_or_default().lines().count() < 1 {
+        assert!(began.elapsed() < Duration::from_secs(30), "the label is not on the disk");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // killed while it waits for the next key
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(told(&labels(folder.path()), "domain"), [(UNSURE, &value!("chat"))]);
+    // half a line, as a crash in the middle of its writing leaves it
+    fs::OpenOptions::new().append(true).open(&out).unwrap().write_all(b"{\"prompt\":\"Wri").unwrap();
+    let ran = label(folder.path(), "q\n", &file);
+    assert!(good(&ran).contains("0 labels more, 1 in all, 1 prompts left"), "{ran:?}");
+    good(&label(folder.path(), "code\n", &file));
+    assert_eq!(told(&labels(folder.path()), "domain"), [(UNSURE, &value!("chat")), (SURE, &value!("code"))]);
+}
+
+/// A record of the decision log.
+fn record(n: usize, text: &str) -> Json {
+    value!({
+        "id": format!("d{n}"), "text": text, "domain": "chat", "tenant": "acme", "chosen": "poet",
+        "attempts": [{"expert": "large", "outcome": "reset"}, {"expert": "poet", "outcome": "ok"}]
+    })
+}
+
+#[test]
+fn a_log_is_labelled_and_graded_and_what_was_graded_is_not_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = [
+        record(1, SURE).to_string(),
+        value!({"id": "d2", "chosen": "poet"}).to_string(),
+        record(3, UNSURE).to_string(),
+        value!({"decision": "d3", "score": 0, "time": "2026-01-01T00:00:00Z"}).to_string(),
+    ];
+    let log = written(folder.path(), "decisions.jsonl", &lines.join("\n"));
+    let ran = label(folder.path(), "general\ncode\nx\n1\n", &log);
+    assert!(good(&ran).contains("2 labels more") && ran.err.contains("poet answered"), "{ran:?}");
+    let labels = labels(folder.path());
+    let graded = labels.iter().map(|l| (l["decision"].clone(), l.get("score").cloned(), l["models"].clone()));
+    let expected = [(value!("d3"), None, value!({})), (value!("d1"), Some(value!(1)), value!({"poet": 1}))];
+    assert_eq!(graded.collect::<Vec<_>>(), expected);
+    assert_eq!(labels[0]["source"], "log/acme");
+    let ran =
+        run(&["label", &log, "--out", folder.path().join("other.jsonl").to_str().unwrap(), "--no-grades"]);
+    assert!(good(&ran).contains("0 labels more, 0 in all, 2 prompts left"), "{ran:?}");
+}
+
+#[test]
+fn everything_that_learns_reads_the_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let logged = |n: usize| {
+        if n.is_multiple_of(2) { format!("add {n} and {}", n * 3) } else { format!("a poem of {n} cats") }
+    };
+    let lines: Vec<String> = (0..300).map(|n| record(n, &logged(n)).to_string()).collect();
+    let log = written(folder.path(), "decisions.jsonl", &lines.join("\n"));
+    // a first run tells the order in which they are shown
+    let order: Vec<String> = {
+        good(&label(folder.path(), &"s\n".repeat(300), &log));
+        labels(folder.path()).iter().map(|l| l["prompt"].as_str().unwrap().to_owned()).collect()
+    };
+    fs::remove_file(folder.path().join("labels.jsonl")).unwrap();
+    let keys: String =
+        order.iter().map(|text| if text.starts_with("add") { "math\n0\n" } else { "writing\n1\n" }).collect();
+    good(&label(folder.path(), &keys, &log));
+    let file = folder.path().join("labels.jsonl");
+    let file = file.to_str().unwrap();
+    let domains: BTreeSet<String> = labels(folder.path()).iter().map(|l| l["domain"].to_string()).collect();
+    assert_eq!(domains.len(), 2);
+
+    let out = folder.path().join("a.safetensors");
+    let calibrated =
+        run(&["calibrate", "--outcomes", file, "--expert", "poet", "--out", out.to_str().unwrap()]);
+    assert!(good(&calibrated).contains("poet"), "{calibrated:?}");
+    let out = folder.path().join("b.safetensors");
+    // a label that nobody graded among them
+    let ungraded = value!({"prompt": "hello", "domain": "chat", "source": "log", "models": {}});
+    fs::OpenOptions::new()
+        .append(true)
+        .open(file)
+        .unwrap()
+        .write_all(format!("{ungraded}\n").as_bytes())
+        .unwrap();
+    let trained = run(&["train", "--from-log", &log, "--grades", file, "--out", out.to_str().unwrap()]);
+    assert!(good(&trained).contains("poet") && out.exists(), "{trained:?}");
+    let judged = run(&["eval", "--domains", file, "--json"]);
+    assert_eq!(json(good(&judged).as_bytes())["domains"]["n"], 301);
+}
+
+#[test]
+fn answers_of_a_file_are_shown_and_graded_by_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = value!({
+        "prompt": "and in Texas?",
+        "messages": [{"role": "user", "content": "Is a verbal contract binding in Ohio?"},
+            {"role": "assistant", "content": "Mostly."}, {"role": "user", "content": "and in Texas?"}],
+        "answers": {"small": "Yes, \u{1b}[2Jmostly.", "large": "It depends.", "gone": null}
+    });
+    let file = written(folder.path(), "rows.jsonl", &row.to_string());
+    let ran = label(folder.path(), "legal\n1\n0\n", &file);
+    good(&ran);
+    let label = &labels(folder.path())[0];
+    assert_eq!(label["models"], value!({"large": 1, "small": 0}));
+    assert_eq!(label["messages"].as_array().unwrap().len(), 3);
+    assert!(ran.err.contains("verbal contract") && ran.err.contains("It depends."), "{ran:?}");
+    assert!(!ran.err.contains("\u{1b}[2J"), "a text of a stranger steers no terminal: {ran:?}");
+}
+
+#[test]
+fn what_cannot_be_labelled_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let without = written(folder.path(), "log.jsonl", &value!({"id": "d1", "chosen": "poet"}).to_string());
+    let ran = label(folder.path(), "", &without);
+    assert!(ran.code == Some(1) && ran.err.contains("log.content: full"), "{ran:?}");
+    assert!(!folder.path().join("labels.jsonl").exists());
+    let broken = written(folder.path(), "broken.jsonl", "{\"prompt\":\"a\"}\n{\"prompt\":4}\n");
+    let ran = label(folder.path(), "", &broken);
+    assert!(ran.code == Some(1) && ran.err.contains("broken.jsonl:2: "), "{ran:?}");
+    assert_eq!(run(&["label"]).code, Some(2));
+}
