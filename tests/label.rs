@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::json as value;
+use testkit::soon;
 
 use crate::commands::{Ran, good, run, run_with, written};
 use crate::harness::{Json, json};
+use crate::process::Heard;
 
 const SURE: &str = "Write a Python function that reverses a linked list in place, with unit tests.";
 const UNSURE: &str = "What is the capital of France, and how many people live there?";
@@ -189,7 +192,7 @@ fn answers_of_a_file_are_shown_and_graded_by_model() {
     assert_eq!(label["models"], value!({"large": 1, "small": 0}));
     assert_eq!(label["messages"].as_array().unwrap().len(), 3);
     assert!(ran.err.contains("verbal contract") && ran.err.contains("It depends."), "{ran:?}");
-    assert!(!ran.err.contains("\u{1b}[2J"), "a text of a stranger steers no terminal: {ran:?}");
+    assert!(ran.err.contains("Yes, \u{fffd}[2Jmostly."), "a text of a stranger steers no terminal: {ran:?}");
 }
 
 #[test]
@@ -203,4 +206,61 @@ fn what_cannot_be_labelled_is_told() {
     let ran = label(folder.path(), "", &broken);
     assert!(ran.code == Some(1) && ran.err.contains("broken.jsonl:2: "), "{ran:?}");
     assert_eq!(run(&["label"]).code, Some(2));
+}
+
+/// `mixgate label` at a terminal, as `script` of util-linux makes one.
+struct Terminal {
+    script: Child,
+    keys: ChildStdin,
+    said: Heard,
+}
+
+impl Terminal {
+    fn label(folder: &Path, file: &str) -> Terminal {
+        let command = format!("'{}' label '{file}'", env!("CARGO_BIN_EXE_mixgate"));
+        let mut script = Command::new("script");
+        script.args(["-qefc", &command, "/dev/null"]).current_dir(folder);
+        let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (keys, out) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+        Terminal { script, keys, said: Heard::from(out) }
+    }
+
+    /// Presses a key once these words are there.
+    async fn press(&mut self, words: &str, key: &str) {
+        self.said.line(words).await;
+        self.keys.write_all(key.as_bytes()).unwrap();
+    }
+
+    /// Its exit code, once it has ended.
+    async fn ends(&mut self) -> Option<i32> {
+        let script = Mutex::new(&mut self.script);
+        soon("the terminal to end", || async { script.lock().unwrap().try_wait().unwrap().is_some() }).await;
+        self.script.wait().unwrap().code()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+    }
+}
+
+#[tokio::test]
+async fn at_a_terminal_single_keys_do_and_an_interrupt_keeps_what_was_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = prompts(folder.path());
+    let mut terminal = Terminal::label(folder.path(), &file);
+    terminal.press("q: stop", "c").await;
+    terminal.press("Enter: back", "g").await;
+    terminal.press("2 of 2", "\u{3}").await;
+    // 130 where it came before the terminal waited for a key
+    assert!(matches!(terminal.ends().await, Some(0 | 130)));
+    assert_eq!(told(&labels(folder.path()), "domain"), [(UNSURE, &value!("legal"))]);
+
+    let mut terminal = Terminal::label(folder.path(), &file);
+    terminal.press("q: stop", "\r").await;
+    terminal.said.line("1 labels more, 2 in all, 0 prompts left").await;
+    assert_eq!(terminal.ends().await, Some(0));
+    assert_eq!(told(&labels(folder.path()), "domain"), [(UNSURE, &value!("legal")), (SURE, &value!("code"))]);
 }

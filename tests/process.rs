@@ -71,7 +71,7 @@ impl Drop for Process {
 }
 
 impl Heard {
-    fn from(pipe: impl Read + Send + 'static) -> Heard {
+    pub(crate) fn from(pipe: impl Read + Send + 'static) -> Heard {
         let text = Arc::<Mutex<String>>::default();
         let writer = Arc::clone(&text);
         let listener = std::thread::spawn(move || {
