@@ -1,8 +1,8 @@
 //! The routable text: what of a request says which expert suits it.
 //!
 //! The last human turn decides. The turn before it is added only where it asks to go on («continue»), and the system
-//! prompt only where nothing else is there, because they would drown a short question; where it says little by itself
-//! («and in Texas?») the turns before it are read for themselves (`context`, `conversation`). What a harness wraps around
+//! prompt only where nothing else is there, because they would drown a short question; but unless it is long, what stands
+//! before it has its say in a second text («and in Texas?»; `context`, `conversation`). What a harness wraps around
 //! the words of a person (`<system-reminder>` and its like) and what tools answered is left out. Work is bounded in
 //! what is looked at, not in what is kept: of a text 8 KiB of its head and 4 KiB of its tail, of a turn 48 KiB and 512
 //! parts, of a conversation the last 32 human turns.
@@ -54,7 +54,9 @@ pub fn routable(ask: &Ask<'_>) -> Routable {
     let last = human.last().map(|t| words_of(t, HEAD, TAIL)).unwrap_or_default();
     let goes_on = is_follow_up(&last);
     let follow_up = human.len() > 1 && goes_on;
+    let system = ask.turns.iter().find(|t| t.role == Role::System);
     let alone = match human.len() {
+        0 | 1 if system.is_some() => Alone::of_first(&last),
         0 | 1 => Alone::Stands,
         _ if follow_up => Alone::Leans,
         _ => Alone::of(&last),
@@ -66,8 +68,8 @@ pub fn routable(ask: &Ask<'_>) -> Routable {
         before.into_iter().for_each(|turn| append(&mut text, &words_of(turn, 1024, 0)));
     }
     if text.len() < SHORT
-        && alone == Alone::Stands
-        && let Some(system) = ask.turns.iter().find(|t| t.role == Role::System)
+        && human.len() < 2
+        && let Some(system) = system
     {
         append(&mut text, &words_of(system, 512, 0));
     }

@@ -9,7 +9,7 @@ use crate::ask::Ask;
 use crate::auth::Caller;
 use crate::classify::{Classifier, Verdict, classify};
 use crate::constraint::Constraints;
-use crate::conversation::{Fusion, says_little};
+use crate::conversation::{Fusion, needs_context};
 use crate::expert::Expert;
 use crate::plan::Wish;
 use crate::policy::{Candidate, Evidence};
@@ -33,7 +33,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Reads the routable text, and where it says little by itself what stands before it. An embedding has no domain.
+    /// Reads the routable text, and where it does not decide alone what stands before it. An embedding has no domain.
     pub fn of(
         model: &dyn Classifier,
         panel: &Heads,
@@ -51,7 +51,7 @@ impl Reading {
         };
         let verdict = judge(&routable.text, &mut reading.chances);
         reading.verdict = Some(match verdict {
-            Verdict::Scored(scores) if says_little(routable.alone, &scores) => {
+            Verdict::Scored(scores) if needs_context(routable.alone, &scores) => {
                 reading.leans = routable.alone == Alone::Leans;
                 Verdict::Scored(reading.in_context(&judge, ask, routable.alone, scores))
             }
@@ -68,9 +68,13 @@ impl Reading {
         alone: Alone,
         last: Scores,
     ) -> Scores {
+        let context = text::context(ask, alone);
+        if context.is_empty() {
+            return last;
+        }
         let mut fusion = Fusion::new(alone, last, &self.chances);
         let mut chances = Vec::new();
-        for (part, text) in text::context(ask) {
+        for (part, text) in context {
             match judge(&text, &mut chances) {
                 Verdict::Scored(scores) => fusion.add(part, &scores, &chances),
                 Verdict::Failed => {}

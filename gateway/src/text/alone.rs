@@ -1,4 +1,4 @@
-//! What a turn says by itself, without the turns before it.
+//! What a turn says by itself, without what stands before it.
 
 /// How far the last human turn tells its subject by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -6,35 +6,55 @@ pub enum Alone {
     /// It says enough, or there is nothing before it.
     #[default]
     Stands,
-    /// It is short: a new subject, or a few words on the old one.
+    /// It is the first turn, and a system prompt stands before it.
+    Opens,
+    /// It goes on with a conversation and says something itself.
+    Follows,
+    /// It goes on, and is short: a new subject, or a few words on the old one.
     Short,
     /// It is short and points back: «make it shorter», «and if they refuse?».
     Leans,
 }
 
-/// Words below which a turn may say too little: fusing scores helps under it and harms above it.
+/// Words from which on a turn stands alone, whatever is before it.
+const LONG: usize = 60;
+/// The same in bytes, in scripts without spaces between words too.
+const LONG_BYTES: usize = 600;
+/// Words below which a turn may say too little.
 const SHORT: usize = 12;
 /// The same where it points back.
 const SHORT_LEANING: usize = 16;
-/// A turn of more bytes is not short, in scripts without spaces between words either.
+/// A turn of more bytes is not short.
 const SHORT_BYTES: usize = 160;
 
 impl Alone {
     /// Judges the words of a turn that has turns before it.
     pub(super) fn of(text: &str) -> Self {
-        if text.len() > SHORT_BYTES {
+        if is_long(text) {
             return Self::Stands;
+        }
+        if text.len() > SHORT_BYTES {
+            return Self::Follows;
         }
         match words(text) {
             count if count < SHORT_LEANING && points_back(text) => Self::Leans,
             count if count < SHORT => Self::Short,
-            _ => Self::Stands,
+            _ => Self::Follows,
         }
+    }
+
+    /// Judges the words of the first turn, which a system prompt stands before.
+    pub(super) fn of_first(text: &str) -> Self {
+        if is_long(text) { Self::Stands } else { Self::Opens }
     }
 }
 
+fn is_long(text: &str) -> bool {
+    text.len() > LONG_BYTES || words(text) >= LONG
+}
+
 /// Words of a text; an ideograph is one by itself.
-pub(super) fn words(text: &str) -> usize {
+fn words(text: &str) -> usize {
     let ideographs = text.chars().filter(|c| matches!(*c, '\u{2e80}'..='\u{9fff}')).count();
     text.split_whitespace().count() + ideographs / 2
 }
@@ -160,12 +180,20 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_of_twelve_words_stands_and_of_sixteen_where_it_points_back() {
+    fn a_turn_is_short_below_twelve_words_below_sixteen_where_it_points_back_and_stands_from_sixty() {
         let of = |word: &str, count: usize| Alone::of(&vec![word; count].join(" "));
-        assert_eq!([of("a", 11), of("a", 12)], [Alone::Short, Alone::Stands]);
-        assert_eq!([of("it", 15), of("it", 16)], [Alone::Leans, Alone::Stands]);
+        assert_eq!([of("a", 11), of("a", 12)], [Alone::Short, Alone::Follows]);
+        assert_eq!([of("it", 15), of("it", 16)], [Alone::Leans, Alone::Follows]);
+        assert_eq!([of("it", 59), of("it", 60)], [Alone::Follows, Alone::Stands]);
         assert_eq!(Alone::of(&"字".repeat(21)), Alone::Short);
-        assert_eq!(Alone::of(&"字".repeat(22)), Alone::Stands);
-        assert_eq!(Alone::of(&"x".repeat(SHORT_BYTES + 1)), Alone::Stands);
+        assert_eq!(Alone::of(&"字".repeat(22)), Alone::Follows);
+        assert_eq!(Alone::of(&"x".repeat(SHORT_BYTES + 1)), Alone::Follows);
+        assert_eq!(Alone::of(&"x".repeat(LONG_BYTES + 1)), Alone::Stands);
+    }
+
+    #[test]
+    fn a_long_first_turn_needs_no_system_prompt() {
+        let of = |count: usize| Alone::of_first(&vec!["it"; count].join(" "));
+        assert_eq!([of(1), of(59), of(60)], [Alone::Opens, Alone::Opens, Alone::Stands]);
     }
 }

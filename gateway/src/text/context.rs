@@ -1,45 +1,48 @@
 //! What stands before the last human turn and tells what a conversation is about.
 
-use super::{Alone, TURNS_BACK, is_follow_up, words_of};
+use super::{Alone, words_of};
 use crate::ask::{Ask, Role, Turn};
 
-/// Bytes of an earlier human turn that are read.
+/// Human turns that are read together, the last ones.
+const TURNS: usize = 8;
+/// Bytes of each that are read.
 const OF_A_TURN: usize = 1024;
 /// Bytes of the last answer, and of the system prompt.
 const OF_AN_ANSWER: usize = 512;
 
-/// A text that stands before the last human turn.
+/// A text that is read beside the last human turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// A human turn.
-    Turn,
+    /// The human turns, the last one among them; of the first one the system prompt and the turn.
+    Together,
     /// The beginning of the last answer.
     Answer,
-    /// The system prompt, where no human turn stands before.
-    System,
 }
 
-/// The texts before the last human turn that say most of its subject: the nearest turn that does not point back itself
-/// and the beginning of the last answer; where no turn stands before, the system prompt.
-pub fn context(ask: &Ask<'_>) -> Vec<(Part, String)> {
-    let human = ask.turns.iter().rev().filter(|turn| turn.role == Role::Human);
-    let before = human.skip(1).take(TURNS_BACK).map(|turn| words_of(turn, OF_A_TURN, 0));
-    let mut nearest = None;
-    for text in before.filter(|text| !is_follow_up(text)) {
-        let leans = Alone::of(&text) == Alone::Leans;
-        nearest = Some(text);
-        if !leans {
-            break;
+/// The texts that say most of the subject of a last human turn of this kind; none where it stands alone.
+pub fn context(ask: &Ask<'_>, alone: Alone) -> Vec<(Part, String)> {
+    let human = ask.turns.iter().filter(|turn| turn.role == Role::Human);
+    let together = match alone {
+        Alone::Stands => return Vec::new(),
+        Alone::Opens => {
+            let system = ask.turns.iter().find(|turn| turn.role == Role::System);
+            system.map(|turn| words_of(turn, OF_AN_ANSWER, 0)).into_iter().chain(last(human, 1)).collect()
         }
-    }
-    let Some(nearest) = nearest else {
-        let system = ask.turns.iter().find(|turn| turn.role == Role::System);
-        return part(Part::System, system).into_iter().collect();
+        Alone::Follows | Alone::Short | Alone::Leans => last(human, TURNS),
     };
-    let mut parts = vec![(Part::Turn, nearest)];
+    let mut parts = vec![(Part::Together, together.join("\n"))];
     let answer = ask.turns.iter().rev().find(|turn| turn.role == Role::Model && !turn.texts.is_empty());
-    parts.extend(part(Part::Answer, answer));
+    if alone != Alone::Opens {
+        parts.extend(part(Part::Answer, answer));
+    }
     parts
+}
+
+/// The words of the last `count` of these turns.
+fn last<'t, 'a: 't>(turns: impl DoubleEndedIterator<Item = &'t Turn<'a>>, count: usize) -> Vec<String> {
+    let mut texts: Vec<String> = turns.rev().take(count).map(|turn| words_of(turn, OF_A_TURN, 0)).collect();
+    texts.reverse();
+    texts
 }
 
 fn part(part: Part, turn: Option<&Turn<'_>>) -> Option<(Part, String)> {
@@ -51,47 +54,47 @@ fn part(part: Part, turn: Option<&Turn<'_>>) -> Option<(Part, String)> {
 mod tests {
     use super::*;
     use crate::api::Dialect;
-
-    const LONG: &str = "what are the duties of a landlord in the state of New York";
+    use crate::text::routable;
 
     fn of(turns: &[(&str, &str)]) -> Vec<(Part, String)> {
         let turns: Vec<String> =
             turns.iter().map(|(role, text)| format!(r#"{{"role":"{role}","content":"{text}"}}"#)).collect();
         let body = format!(r#"{{"model":"auto","messages":[{}]}}"#, turns.join(","));
-        context(&Ask::parse(Dialect::Chat, body.as_bytes()).unwrap())
+        let ask = Ask::parse(Dialect::Chat, body.as_bytes()).unwrap();
+        context(&ask, routable(&ask).alone)
     }
 
     #[test]
-    fn the_turn_before_and_the_answer_are_read() {
-        let parts =
-            of(&[("system", "be brief"), ("user", LONG), ("assistant", "many"), ("user", "and in Texas?")]);
-        assert_eq!(parts, [(Part::Turn, LONG.to_owned()), (Part::Answer, "many".to_owned())]);
-    }
-
-    #[test]
-    fn behind_remarks_the_nearest_turn_that_does_not_point_back_is_read() {
-        let turns = [
-            ("user", "old"),
-            ("user", LONG),
-            ("user", "make it shorter"),
-            ("user", "continue"),
-            ("user", "ok"),
-        ];
-        assert_eq!(of(&turns), [(Part::Turn, LONG.to_owned())]);
-        let turns =
-            [("user", LONG), ("user", "tell me a joke"), ("user", "another one"), ("user", "and another")];
-        assert_eq!(of(&turns), [(Part::Turn, "tell me a joke".to_owned())]);
-        let turns = [("user", "explain it"), ("user", "make it shorter"), ("user", "and this?")];
+    fn the_human_turns_are_read_together_and_the_answer_by_itself() {
+        let parts = of(&[
+            ("system", "be brief"),
+            ("user", "a lease"),
+            ("assistant", "many"),
+            ("user", "and in Texas?"),
+        ]);
         assert_eq!(
-            of(&turns),
-            [(Part::Turn, "explain it".to_owned())],
-            "the first of them is near to something"
+            parts,
+            [(Part::Together, "a lease\nand in Texas?".to_owned()), (Part::Answer, "many".into())]
         );
     }
 
     #[test]
-    fn without_an_earlier_turn_the_system_prompt_is_read() {
-        assert_eq!(of(&[("system", "a lawyer"), ("user", "why?")]), [(Part::System, "a lawyer".to_owned())]);
+    fn of_many_turns_the_last_eight_are_read() {
+        let turns = ["1", "2", "3", "4", "5", "6", "7", "8", "9"].map(|text| ("user", text));
+        assert_eq!(of(&turns), [(Part::Together, "2\n3\n4\n5\n6\n7\n8\n9".to_owned())]);
+    }
+
+    #[test]
+    fn a_first_turn_is_read_together_with_the_system_prompt() {
+        let answered = [("system", "a lawyer"), ("user", "why?"), ("assistant", "so")];
+        assert_eq!(of(&answered), [(Part::Together, "a lawyer\nwhy?".to_owned())]);
         assert_eq!(of(&[("user", "why?")]), []);
+    }
+
+    #[test]
+    fn a_long_turn_is_read_alone() {
+        let long = "word ".repeat(60);
+        assert_eq!(of(&[("system", "a lawyer"), ("user", &long)]), []);
+        assert_eq!(of(&[("user", "why?"), ("user", &long)]), []);
     }
 }
