@@ -3,10 +3,10 @@
 //! «What about a sublease?» is about law where a lease is, and about little by itself. So the human turns are read once
 //! more as one text, a first turn as one with its system prompt, and the beginning of the last answer by itself; of all of
 //! them the same network gives log-probabilities, which are added up with weights. Of 2,349 written requests with messages,
-//! by writers whom the network had not read (`mixgate eval --domains`, with and without `messages`), so many are named
-//! right, and so many by the last turn alone: of 568 follow-ups .74 and .38, of 513 conversations of several turns .71 and
-//! .57, of 570 first turns beside a system prompt .67 and .59. The weights were chosen on two thirds of these writers for
-//! the rest; near them they matter little.
+//! by writers whom the network had not read (`mixgate eval --domains`, with and without `messages`), .71 are named right
+//! so, and .58 by the last turn alone: of 568 follow-ups .76 and .40, of 513 conversations of several turns .72 and .59, of
+//! 570 first turns beside a system prompt .72 and .64. The weights were chosen on two thirds of these writers for the rest;
+//! near them they matter little.
 
 use router_model::{MAX_DOMAINS, Scores};
 

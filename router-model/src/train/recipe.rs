@@ -51,6 +51,9 @@ pub struct Recipe {
 }
 
 impl Default for Recipe {
+    /// Held down as hard as helps on requests of writers that were not learned from without a loss on prompts from chat
+    /// arenas. With half of the n-grams left out, labels smoothed by a twentieth and tables that learn three times as fast a
+    /// network names more of its benchmarks' dev rows (.91, now .89) and fewer requests of strangers (.617, now .641).
     fn default() -> Self {
         Recipe {
             epochs: 6,
@@ -59,13 +62,13 @@ impl Default for Recipe {
             hash_seed: 0x6d69_7867_6174_6531,
             shape: Shape { table_bits: [15, 16, 14], hidden: 64, words: 0, seen_bits: 21 },
             net_rate: 3e-3,
-            table_rate: 0.1,
-            word_rate: 0.02,
-            word_dropout: 0.3,
+            table_rate: 0.03,
+            word_rate: 0.01,
+            word_dropout: 0.5,
             words: KeyedVectors::default(),
             decay: 0.01,
-            dropout: 0.5,
-            smoothing: 0.05,
+            dropout: 0.85,
+            smoothing: 0.3,
             flatten: 0.2,
             times: 8,
             also: 0.2,
