@@ -8,10 +8,11 @@ use gateway::api::Dialect;
 use gateway::ask::Ask;
 use gateway::auth::Caller;
 use gateway::plan::{Wish, plan};
-use gateway::policy::{Candidate, Evidence};
-use gateway::price::MicroUsd;
+use gateway::policy::Evidence;
+use gateway::usage::Usage;
+use gateway::weigh::weigh_scores;
 use http::HeaderMap;
-use router_model::TAXONOMY;
+use router_model::{Scores, TAXONOMY};
 
 #[path = "common/experts.rs"]
 mod experts;
@@ -22,17 +23,9 @@ fn policy(c: &mut Criterion) {
         let Some(snapshot) = experts::snapshot(count) else { continue };
         let mut domains = [0.02; TAXONOMY.len()];
         domains[1] = 0.72;
-        let candidates: Vec<Candidate<'_>> = snapshot
-            .experts
-            .iter()
-            .map(|expert| Candidate {
-                expert,
-                quality: expert.expected_quality(&domains, &[]),
-                chance: None,
-                cost: Some(MicroUsd(expert.index as i64)),
-                why_not: None,
-            })
-            .collect();
+        let scores = Scores::new(&domains, 0.5);
+        let usage = Usage { input: 100, output: 250, ..Usage::default() };
+        let candidates = weigh_scores(&snapshot, snapshot.default_policy, &scores, &[], &usage);
         let evidence = Evidence { domains: &domains, top: 1, confidence: domains[1], ood: 0.5 };
         let policy = &snapshot.policies[snapshot.default_policy].policy;
         group.bench_function(BenchmarkId::new("choose", count), |b| {

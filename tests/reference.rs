@@ -324,7 +324,7 @@ async fn every_field_of_a_record_is_explained() {
     let setup = setup.expert("stranger", large.addr(), "").large(large.addr(), house);
     let setup = setup.section("log: { decisions: off, content: full }\nrules: [{ require: [house] }]");
     let rig = setup.section("policies: { balanced: { tolerance: 0.15 } }").start_real().await;
-    let asked = chat("auto", "solve the equation for my homework please");
+    let asked = chat("auto", "please solve it for my sister: 3x + 5 = 20");
     let reply = rig.chat(&asked).await;
     let dry = testkit::post_json(rig.gateway.data, "/v1/route", &[], &asked).await;
     let mut found = BTreeSet::new();

@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
-use crate::harness::{Json, Setup, json};
+use router_model::RouterModel;
+
+use crate::harness::{Json, Model, Setup, chat, json};
 
 fn mixgate(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mixgate")).args(arguments).current_dir(folder).output().unwrap()
@@ -65,7 +68,14 @@ fn calibrate_learns_an_expert_and_what_may_be_promised() {
     let calibrate =
         ["calibrate", "--outcomes", "graded.jsonl", "--expert", "small-7b", "--fallback", "large"];
     let said = out(&mixgate(folder.path(), &[&calibrate[..], &["--out", "mine.safetensors"]].concat()));
-    for part in ["small-7b", "quality: { math: 0.", "max_under_route", "in need", "mine.safetensors"] {
+    assert!(said.starts_with("small-7b beside large: "), "the verdict comes first: {said}");
+    for part in [
+        "as good in writing (+0.00 ± 0.00, 500 prompts); worse in math (-1.00 ± 0.00, 500 prompts)",
+        "at a promise of 5 % (`max_under_route: 0.05`) ",
+        "quality: { math: 0.",
+        "in need",
+        "mine.safetensors",
+    ] {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(said.contains("max_under_route: 0.01   at most 1.0 % cannot be promised"), "{said}");
@@ -209,6 +219,96 @@ fn every_policy_of_the_documented_panel_is_measured() {
     }
 }
 
+/// Requests as people write them, graded as if the small model could do half of the fields.
+fn graded_requests(folder: &Path) -> Vec<String> {
+    let rows: Vec<Json> = include_str!("../gateway/src/cli/demo/prompts.jsonl")
+        .lines()
+        .map(|line| json(line.as_bytes()))
+        .collect();
+    let able = ["chat", "code", "sql", "writing", "text_ops", "general", "humanities"];
+    let line = |row: &Json| {
+        let small = u8::from(able.contains(&row["domain"].as_str().unwrap()));
+        format!(
+            "{{\"prompt\":{},\"domain\":{},\"models\":{{\"small-7b\":{small},\"large\":1}}}}\n",
+            row["prompt"], row["domain"]
+        )
+    };
+    fs::write(folder.join("graded.jsonl"), rows.iter().map(line).collect::<String>()).unwrap();
+    rows.iter().map(|row| row["prompt"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_share_that_check_prints_is_the_share_that_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let prompts = graded_requests(folder.path());
+    let calibrate = ["calibrate", "--outcomes", "graded.jsonl", "--expert", "small-7b", "--expert", "large"];
+    out(&mixgate(folder.path(), &[&calibrate[..], &["--out", "mine.safetensors"]].concat()));
+    let (small, large) = (Model::honest().await, Model::honest().await);
+    let figures =
+        "catalogue: small-7b, quality: { code: 0.9, sql: 0.9, math: 0.4, legal: 0.95, writing: 0.85 }";
+    let setup = Setup::new()
+        .expert("cheap", small.addr, figures)
+        .large(large.addr, "catalogue: large, governance: { indemnified: true }")
+        .section("router: { model: mine.safetensors, deadline: 100ms }")
+        .section("policies: { balanced: { tolerance: 0.2 } }")
+        .section("rules: [{ when: { domain: [legal] }, require: [indemnified] }]");
+    fs::write(folder.path().join("experts.yaml"), setup.yaml()).unwrap();
+    let said = json(out(&mixgate(folder.path(), &["check", "--json"])).as_bytes());
+    let measured = &said["policies"][0]["measured"];
+    assert_eq!(measured["prompts"], prompts.len(), "{said}");
+    let model = fs::read(folder.path().join("mine.safetensors")).unwrap();
+    let rig = setup.start_with(Arc::new(RouterModel::from_bytes(&model).unwrap())).await;
+    for prompt in &prompts {
+        let reply = rig.chat(&chat("auto", prompt)).await;
+        assert_eq!(reply.status, 200, "{prompt}: {}", reply.text());
+    }
+    let share = small.requests() as f64 / prompts.len() as f64;
+    let told = measured["served"].as_f64().unwrap();
+    assert!(0.1 < share && share < 0.9, "a share that says something: {share}");
+    assert!((share - told).abs() <= 0.02, "served {share}, told {told}");
+}
+
+#[test]
+fn check_says_where_each_expert_wins_and_why_one_never_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = || "127.0.0.1:1".parse().unwrap();
+    let priced = |quality: &str, price: f64| {
+        format!("quality: {{ {quality} }}, price: {{ input_per_1m: {price}, output_per_1m: {price} }}")
+    };
+    let yaml = Setup::new()
+        .expert("coder", at(), &priced("code: 0.93, sql: 0.93", 0.2))
+        .expert("second", at(), &priced("code: 0.94", 0.3))
+        .expert("weak", at(), &priced("legal: 0.60", 0.1))
+        .expert("dear", at(), &priced("medical: 1.0", 90.0))
+        .large(at(), "")
+        .section("policies: { balanced: { tolerance: 0.1 }, careful: { tolerance: 0.0 } }")
+        .section("rules: [{ when: { domain: [math] }, require: [indemnified] }]")
+        .yaml();
+    fs::write(folder.path().join("experts.yaml"), yaml).unwrap();
+    let ran = mixgate(folder.path(), &["check"]);
+    let warned = err(&ran).1;
+    let said = out(&ran);
+    for part in
+        ["requests as people write them", "where each expert wins under balanced", "code ", "% from 0."]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let why = |expert: &str| {
+        let line = warned.lines().find(|line| line.contains(&format!("the expert `{expert}`")));
+        line.unwrap_or_else(|| panic!("nothing about {expert}: {warned}")).to_owned()
+    };
+    assert!(why("second").contains("`coder` is cheaper"), "{warned}");
+    assert!(why("weak").contains("in its best domain, legal, it is expected 0.400 below"), "{warned}");
+    assert!(why("dear").contains("not cheaper than the fallback"), "{warned}");
+    assert!(!warned.contains("the expert `coder`"), "{warned}");
+    assert!(warned.contains("rules[0] shuts the fallback `large` out"), "{warned}");
+    let found = json(out(&mixgate(folder.path(), &["check", "--json"])).as_bytes());
+    let reach = &found["policies"][0]["reach"];
+    let code = &reach["experts"][0]["domains"][0];
+    assert_eq!((&code["domain"], &reach["requests"]), (&"code".into(), &1500.into()), "{found}");
+    assert!(code["share"].as_f64().unwrap() > 0.5 && code["from"].as_f64().unwrap() < 0.6, "{code}");
+}
+
 #[test]
 fn calibrate_refuses_what_does_not_help() {
     let folder = tempfile::tempdir().unwrap();
@@ -253,6 +353,7 @@ fn eval_judges_graded_answers_beside_the_controls() {
     let pair = ["eval", "--outcomes", "graded.jsonl", "--strong", "large", "--weak", "small-7b"];
     let said = out(&mixgate(folder.path(), &[&pair[..], &["--folds", "5"]].concat()));
     for part in [
+        "large answers better than small-7b (1.000 and 0.500), and the router knows something of where",
         "APGR       0.7",
         "always large 1.000, always cheap 0.500",
         "shuffled",

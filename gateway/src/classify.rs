@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use router_model::answers::AnswerSet;
+use router_model::traffic::Request;
 use router_model::{Attribution, Heads, Known, RouterModel, Scores, Scratch};
 
 /// What routing needs of a router model; a seam for tests and for models of another make.
@@ -26,6 +27,11 @@ pub trait Classifier: Send + Sync + std::fmt::Debug {
 
     /// The graded answers that it carries, oldest set first: what promises are made from.
     fn answers(&self) -> &[AnswerSet] {
+        &[]
+    }
+
+    /// The requests that it carries, as people write them.
+    fn traffic(&self) -> &[Request] {
         &[]
     }
 
@@ -68,6 +74,10 @@ impl Classifier for RouterModel {
 
     fn answers(&self) -> &[AnswerSet] {
         self.answers()
+    }
+
+    fn traffic(&self) -> &[Request] {
+        self.traffic().requests()
     }
 
     fn heads(&self) -> Option<&Heads> {

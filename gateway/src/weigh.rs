@@ -10,7 +10,7 @@ use crate::auth::Caller;
 use crate::classify::{Classifier, Verdict, classify};
 use crate::constraint::Constraints;
 use crate::conversation::{Fusion, needs_context};
-use crate::expert::Expert;
+use crate::expert::{Expected, Expert, Reference};
 use crate::plan::Wish;
 use crate::policy::{Candidate, Evidence};
 use crate::snapshot::{Selector, Snapshot};
@@ -155,22 +155,47 @@ fn candidates<'s>(
     constraints: &Constraints,
 ) -> Vec<Candidate<'s>> {
     let usual_output = usual_output(reading.scores());
-    let chances = &reading.chances;
-    snapshot
-        .experts
-        .iter()
-        .map(|expert| {
-            let output = expected_output(expert, ask, usual_output);
-            let usage = Usage { input: ask.tokens_estimated, output, ..Usage::default() };
-            Candidate {
-                expert,
-                quality: domains.map_or(0.0, |d| expert.expected_quality(d, chances)),
-                chance: expert.head.and_then(|head| chances.get(head)).copied(),
-                cost: expert.price.map(|p| p.cost(&usage)),
-                why_not: constraints.check(expert).err(),
-            }
-        })
-        .collect()
+    let usage = |expert: &Expert| {
+        let output = expected_output(expert, ask, usual_output);
+        Usage { input: ask.tokens_estimated, output, ..Usage::default() }
+    };
+    stands(snapshot, domains, &reading.chances, &usage, constraints)
+}
+
+/// How every expert stands to a request without abilities or length of anyone, were it read so.
+pub fn weigh_scores<'s>(
+    snapshot: &'s Snapshot,
+    policy: usize,
+    scores: &Scores,
+    chances: &[f32],
+    usage: &Usage,
+) -> Vec<Candidate<'s>> {
+    let subject = Subject::of(Some(&Verdict::Scored(*scores)));
+    let constraints = Constraints::gather(snapshot, Caller(None), &subject, policy, &[]);
+    stands(snapshot, Some(scores.domains()), chances, &|_| *usage, &constraints)
+}
+
+fn stands<'s>(
+    snapshot: &'s Snapshot,
+    domains: Option<&[f32]>,
+    chances: &[f32],
+    usage: &dyn Fn(&Expert) -> Usage,
+    constraints: &Constraints,
+) -> Vec<Candidate<'s>> {
+    let reference = Reference::of(&snapshot.experts[snapshot.fallback], chances);
+    let stand = |expert: &'s Expert| {
+        let expected = domains.map(|domains| expert.expected(&reference, domains, chances));
+        let Expected { quality, own } = expected.unwrap_or_default();
+        Candidate {
+            expert,
+            quality,
+            own,
+            chance: expert.head.and_then(|head| chances.get(head)).copied(),
+            cost: expert.price.map(|price| price.cost(&usage(expert))),
+            why_not: constraints.check(expert).err(),
+        }
+    };
+    snapshot.experts.iter().map(stand).collect()
 }
 
 /// Tokens of all answers of an expert to a request, where a model of usual verbosity is likely to take `usual` for one.

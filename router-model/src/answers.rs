@@ -7,9 +7,7 @@
 //! scores of different sources do not compare.
 
 use crate::promise::{Calibration, Sample, taker, wish};
-
-/// Numbers of a prompt in the file: its domain, the domain's chance and the out-of-distribution score.
-pub(crate) const PROMPT_BYTES: usize = 3;
+use crate::scores::{MAX_DOMAINS, Scores};
 
 /// Graded answers of one source.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,15 +24,58 @@ pub struct AnswerSet {
     pub(crate) cells: Vec<Cell>,
 }
 
-/// What the network made of a prompt.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What the network made of a prompt, each number to 1/255.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Graded {
+    /// Position of the likeliest domain; by rounding another may have the same chance.
+    top: u8,
+    ood: u8,
+    chances: [u8; MAX_DOMAINS],
+}
+
+/// Numbers of a prompt in the file beside the chances of the domains: the likeliest and the out-of-distribution score.
+const BESIDE: usize = 2;
+
+impl Graded {
+    /// Of what was said of the prompt.
+    pub fn of(scores: &Scores) -> Graded {
+        let byte = |share: f32| (share.clamp(0.0, 1.0) * 255.0).round() as u8;
+        let mut chances = [0; MAX_DOMAINS];
+        chances.iter_mut().zip(scores.domains()).for_each(|(held, chance)| *held = byte(*chance));
+        Graded { top: scores.top().0 as u8, ood: byte(scores.ood()), chances }
+    }
+
+    /// What was said of it, among `domains` domains.
+    pub fn scores(&self, domains: usize) -> Scores {
+        let mut held = [0.0; MAX_DOMAINS];
+        let sum = self.chances[..domains].iter().map(|&byte| f32::from(byte)).sum::<f32>().max(1.0);
+        held.iter_mut().zip(&self.chances[..domains]).for_each(|(held, &byte)| *held = f32::from(byte) / sum);
+        Scores::new(&held[..domains], f32::from(self.ood) / 255.0)
+    }
+
     /// Position of the likeliest domain.
-    pub domain: usize,
-    /// Its chance, to 1/255.
-    pub confidence: f32,
-    /// The out-of-distribution score, to 1/255.
-    pub ood: f32,
+    pub fn domain(&self) -> usize {
+        usize::from(self.top)
+    }
+
+    /// Numbers of a prompt in the file.
+    pub(crate) const fn bytes(domains: usize) -> usize {
+        BESIDE + domains
+    }
+
+    /// The numbers in the file, of `domains` domains.
+    pub(crate) fn write(&self, domains: usize, file: &mut Vec<u8>) {
+        file.extend([self.top, self.ood]);
+        file.extend(&self.chances[..domains]);
+    }
+
+    /// From the numbers in the file; `None` where they name a domain that is not there.
+    pub(crate) fn read(numbers: &[u8]) -> Option<Graded> {
+        let (&[top, ood], written) = numbers.split_first_chunk::<BESIDE>()?;
+        let mut chances = [0; MAX_DOMAINS];
+        chances.get_mut(..written.len())?.copy_from_slice(written);
+        (usize::from(top) < written.len()).then_some(Graded { top, ood, chances })
+    }
 }
 
 /// One answer: a chance to 1/32766 and whether it was good, or nothing.
@@ -101,6 +142,14 @@ impl AnswerSet {
         self.first(self.len(), places)
     }
 
+    /// The same of the prompts that the deployed heads did not learn from.
+    pub fn answered_held_out<'a>(
+        &'a self,
+        places: &'a [usize],
+    ) -> impl Iterator<Item = (Graded, Vec<(f32, bool)>)> + 'a {
+        self.first(self.held_out, places)
+    }
+
     /// Of the first `count` prompts those that all models at `places` answered.
     fn first<'a>(
         &'a self,
@@ -125,7 +174,7 @@ impl AnswerSet {
             let Some(taker) = taker(small.iter().map(|answer| answer.0).enumerate()) else { continue };
             let (chance, good) = small[taker];
             let needs_large = *large_good && !good;
-            samples.push(Sample { domain: prompt.domain, wish: wish(*large, chance), needs_large });
+            samples.push(Sample { domain: prompt.domain(), wish: wish(*large, chance), needs_large });
         }
         Some(Calibration::new(&self.source, domains, samples))
     }
@@ -148,6 +197,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_prompt_keeps_its_whole_distribution() {
+        let scores = Scores::new(&[0.004, 0.496, 0.5], 0.93);
+        let graded = Graded::of(&scores);
+        let mut file = Vec::new();
+        graded.write(3, &mut file);
+        assert_eq!((file.len(), Graded::read(&file)), (Graded::bytes(3), Some(graded)));
+        let read = graded.scores(3);
+        let near = |a: f32, b: f32| (a - b).abs() < 4e-3;
+        assert!(read.domains().iter().zip(scores.domains()).all(|(a, b)| near(*a, *b)), "{read:?}");
+        assert!(near(read.ood(), 0.93) && (read.domains().iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        assert_eq!(graded.domain(), 2);
+        assert_eq!(Graded::read(&[2, 0, 9, 9]), None, "there is no third domain");
+    }
+
+    #[test]
     fn a_cell_keeps_a_chance_and_a_grade() {
         for (chance, good) in [(0.0, false), (1.0, true), (0.123, true), (0.77777, false)] {
             let (said, was) = Cell::new(chance, good).read().unwrap();
@@ -157,7 +221,8 @@ mod tests {
     }
 
     fn set(rows: usize) -> AnswerSet {
-        let prompt = |row: usize| Graded { domain: usize::from(row >= 100), confidence: 0.9, ood: 0.1 };
+        let about = |domain: usize| [[0.9, 0.1], [0.1, 0.9]][domain];
+        let prompt = |row: usize| Graded::of(&Scores::new(&about(usize::from(row >= 100)), 0.1));
         let cells = |row: usize| {
             let third = if row == 0 { Cell::ABSENT } else { Cell::new(0.3, false) };
             [Cell::new(0.5, row.is_multiple_of(2)), Cell::new(0.9, true), third]

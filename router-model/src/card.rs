@@ -30,6 +30,9 @@ pub struct Card {
     /// The graded answers that it carries, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<AnswersCard>,
+    /// How many requests it carries, as people write them.
+    #[serde(default)]
+    pub traffic: usize,
     /// How well it knows the length of answers, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<LengthCard>,

@@ -11,7 +11,7 @@ use crate::text::{Kind, fold, kind};
 
 /// The version of everything here and in `surface`, `text` and `ood` that changes what a model was fitted
 /// to. A model trained on another version refuses to load.
-pub const FEATURE_VERSION: u32 = 3;
+pub const FEATURE_VERSION: u32 = 4;
 
 /// The kinds of n-grams, in the order of their tables.
 pub const KINDS: usize = 3;

@@ -35,6 +35,7 @@ mod scores;
 mod slices;
 mod surface;
 mod text;
+pub mod traffic;
 #[cfg(feature = "train")]
 pub mod train;
 mod weights;
@@ -84,6 +85,7 @@ pub struct RouterModel {
     heads: Heads,
     answers: Vec<answers::AnswerSet>,
     length: length::Length,
+    traffic: traffic::Traffic,
 }
 
 /// The memory of one thread's scoring: it grows with the first texts, then nothing is allocated.
@@ -184,10 +186,11 @@ impl RouterModel {
         let floats = [scales, word_scales, trunk, trunk_bias, head, head_bias, none, difficulty];
         let floats = floats.into_iter().map(|floats| size_of_val(&floats[..])).sum::<usize>();
         let bytes = tables.iter().chain([words]).map(Vec::len).sum::<usize>() + seen.len();
-        let Self { answers, length, .. } = self;
+        let Self { answers, length, traffic, .. } = self;
         let answers = answers.iter().map(|set| size_of_val(&set.prompts[..]) + size_of_val(&set.cells[..]));
         let length = size_of_val(&length.surface[..]) + size_of_val(&length.words[..]);
-        floats + bytes + lexicon.memory_bytes() + self.heads.memory_bytes() + answers.sum::<usize>() + length
+        let carried = answers.sum::<usize>() + traffic.memory_bytes();
+        floats + bytes + lexicon.memory_bytes() + self.heads.memory_bytes() + carried + length
     }
 
     /// The models whose chances it knows.
@@ -198,6 +201,11 @@ impl RouterModel {
     /// The graded answers that it carries, oldest set first: what promises are made from.
     pub fn answers(&self) -> &[answers::AnswerSet] {
         &self.answers
+    }
+
+    /// The requests that it carries, as people write them.
+    pub fn traffic(&self) -> &traffic::Traffic {
+        &self.traffic
     }
 
     /// Carries another set of graded answers; one of the same source goes, and those that are left without a choice.
@@ -216,7 +224,7 @@ impl RouterModel {
 
     /// Eight hexadecimal digits of a hash of everything that scores depend on.
     fn fingerprint(&self) -> String {
-        let RouterModel { card, weights, heads, answers, length } = self;
+        let RouterModel { card, weights, heads, answers, length, traffic: _ } = self;
         let links = heads.links.iter().flat_map(|link| link.from.into_iter().chain(link.to)).collect();
         let tables = weights.tables.iter().chain([&weights.words, &heads.grams]).flatten();
         let floats = [

@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
 use crate::RouterModel;
-use crate::answers::{AnswerSet, Cell, Graded, PROMPT_BYTES};
+use crate::answers::{AnswerSet, Cell, Graded};
 use crate::card::{AnswersCard, Card};
 use crate::encode::{FEATURE_VERSION, KINDS};
 use crate::heads::{GRAM_BITS, Heads};
@@ -20,6 +20,7 @@ use crate::link::{KNOTS, Link};
 use crate::ood::STRANGENESS;
 use crate::scores::MAX_DOMAINS;
 use crate::surface::SURFACE;
+use crate::traffic::{Request, Traffic};
 
 /// Numbers in a row of a table.
 pub const DIM: usize = 16;
@@ -108,7 +109,7 @@ impl fmt::Display for LoadError {
             LoadError::Card(why) => write!(f, "router model: its card: {why}"),
             LoadError::FeatureVersion { model, program } => write!(
                 f,
-                "router model: it was trained on feature version {model}, this program computes version {program}; train it again"
+                "router model: it was trained on feature version {model}, this program computes version {program}; make it again with this program: `mixgate calibrate` from graded answers, or `mixgate train`"
             ),
             LoadError::Tensor { name, expected } => {
                 write!(f, "router model: tensor {name}: expected {expected}")
@@ -155,7 +156,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<RouterModel, LoadError> {
         },
         None => Length::default(),
     };
-    Ok(RouterModel { card, weights, heads, answers, length })
+    let traffic = read_traffic(&file, &card)?;
+    Ok(RouterModel { card, weights, heads, answers, length, traffic })
 }
 
 fn read_links(file: &SafeTensors<'_>, models: usize) -> Result<Vec<Link>, LoadError> {
@@ -173,20 +175,8 @@ fn read_answers(file: &SafeTensors<'_>, card: &Card) -> Result<Vec<AnswerSet>, L
         return Ok(Vec::new());
     }
     let (all, every) = sizes(&card.answers);
-    let prompts = tensor(file, "answers.prompts", Dtype::U8, &[all, PROMPT_BYTES])?;
     let cells = tensor(file, "answers.cells", Dtype::U16, &[every])?;
-    let share = |byte: u8| f32::from(byte) / 255.0;
-    let prompts: Vec<Graded> = (prompts.as_chunks().0.iter())
-        .map(|&[domain, confidence, ood]: &[u8; PROMPT_BYTES]| Graded {
-            domain: usize::from(domain),
-            confidence: share(confidence),
-            ood: share(ood),
-        })
-        .collect();
-    if prompts.iter().any(|prompt| prompt.domain >= card.labels.len()) {
-        let expected = format!("domains below {}", card.labels.len());
-        return Err(LoadError::Tensor { name: "answers.prompts".into(), expected });
-    }
+    let prompts = read_graded(file, "answers.prompts", all, card.labels.len())?;
     let (mut prompts, mut cells) = (&prompts[..], cells.as_chunks().0);
     let set = |of: &AnswersCard| {
         let (mine, others) = prompts.split_at(of.prompts);
@@ -201,6 +191,41 @@ fn read_answers(file: &SafeTensors<'_>, card: &Card) -> Result<Vec<AnswerSet>, L
         }
     };
     Ok(card.answers.iter().map(set).collect())
+}
+
+fn read_traffic(file: &SafeTensors<'_>, card: &Card) -> Result<Traffic, LoadError> {
+    if card.traffic == 0 {
+        return Ok(Traffic::default());
+    }
+    let labels = tensor(file, "traffic.labels", Dtype::U8, &[card.traffic])?;
+    let ends = tensor(file, "traffic.ends", Dtype::U32, &[card.traffic])?;
+    let ends = ends.as_chunks().0.iter().map(|&end| u32::from_le_bytes(end) as usize);
+    let seen = read_graded(file, "traffic.seen", card.traffic, card.labels.len())?;
+    let fault = |expected: String| LoadError::Tensor { name: "traffic.texts".into(), expected };
+    let texts = file.tensor("traffic.texts").map_err(|_| fault("text".into()))?.data();
+    let texts = std::str::from_utf8(texts).map_err(|error| fault(format!("text in UTF-8: {error}")))?;
+    let mut begin = 0;
+    let mut request = |((end, &label), seen): ((usize, &u8), Graded)| {
+        let text = texts.get(begin..end)?.to_owned();
+        begin = end;
+        let label = usize::from(label);
+        (label < card.labels.len()).then_some(Request { text, label, seen })
+    };
+    let requests: Option<Vec<Request>> = ends.zip(labels).zip(seen).map(&mut request).collect();
+    let expected = || format!("{} texts and domains below {}", card.traffic, card.labels.len());
+    Ok(Traffic { requests: requests.ok_or_else(|| fault(expected()))? })
+}
+
+/// What a network made of prompts.
+fn read_graded(
+    file: &SafeTensors<'_>,
+    name: &str,
+    prompts: usize,
+    domains: usize,
+) -> Result<Vec<Graded>, LoadError> {
+    let numbers = tensor(file, name, Dtype::U8, &[prompts, Graded::bytes(domains)])?;
+    let read: Option<Vec<Graded>> = numbers.chunks_exact(Graded::bytes(domains)).map(Graded::read).collect();
+    read.ok_or_else(|| LoadError::Tensor { name: name.into(), expected: format!("domains below {domains}") })
 }
 
 /// Prompts and cells of all sets.
@@ -281,7 +306,7 @@ fn floats(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32
 
 /// The bytes of a file; the same model gives the same bytes.
 pub(crate) fn write(model: &RouterModel) -> Result<Vec<u8>, LoadError> {
-    let RouterModel { card, weights, heads, answers, length } = model;
+    let RouterModel { card, weights, heads, answers, length, traffic } = model;
     let (hidden, domains) = (card.shape.hidden, card.labels.len());
     let mut tensors = vec![
         ("table.scales", Dtype::F32, vec![KINDS, DIM], float_bytes(&weights.scales)),
@@ -304,12 +329,27 @@ pub(crate) fn write(model: &RouterModel) -> Result<Vec<u8>, LoadError> {
     ];
     if !answers.is_empty() {
         let (prompts, cells) = sizes(&card.answers);
-        let byte = |share: f32| (share.clamp(0.0, 1.0) * 255.0).round() as u8;
-        let prompt = |prompt: &Graded| [prompt.domain as u8, byte(prompt.confidence), byte(prompt.ood)];
-        let bytes = answers.iter().flat_map(|set| &set.prompts).flat_map(prompt).collect();
-        tensors.push(("answers.prompts", Dtype::U8, vec![prompts, PROMPT_BYTES], bytes));
+        let shape = vec![prompts, Graded::bytes(domains)];
+        let bytes = graded_bytes(answers.iter().flat_map(|set| &set.prompts), domains);
+        tensors.push(("answers.prompts", Dtype::U8, shape, bytes));
         let bytes = answers.iter().flat_map(|set| &set.cells).flat_map(|cell| cell.0.to_le_bytes()).collect();
         tensors.push(("answers.cells", Dtype::U16, vec![cells], bytes));
+    }
+    if let requests @ [_, ..] = traffic.requests() {
+        let shape = vec![requests.len(), Graded::bytes(domains)];
+        let labels = requests.iter().map(|request| request.label as u8).collect();
+        let texts: Vec<u8> = requests.iter().flat_map(|request| request.text.bytes()).collect();
+        let mut end = 0;
+        let ends = requests.iter().flat_map(|request| {
+            end += request.text.len() as u32;
+            end.to_le_bytes()
+        });
+        let ends = ends.collect();
+        let seen = graded_bytes(requests.iter().map(|request| &request.seen), domains);
+        tensors.push(("traffic.labels", Dtype::U8, vec![requests.len()], labels));
+        tensors.push(("traffic.ends", Dtype::U32, vec![requests.len()], ends));
+        tensors.push(("traffic.texts", Dtype::U8, vec![texts.len()], texts));
+        tensors.push(("traffic.seen", Dtype::U8, shape, seen));
     }
     if card.length.is_some() {
         tensors.push(("length.surface", Dtype::F32, vec![SURFACE], float_bytes(&length.surface)));
@@ -337,6 +377,12 @@ pub(crate) fn write(model: &RouterModel) -> Result<Vec<u8>, LoadError> {
         .collect();
     let metadata = HashMap::from([(CARD.to_owned(), json)]);
     views.and_then(|views| serialize(views, Some(metadata))).map_err(LoadError::NotSafetensors)
+}
+
+fn graded_bytes<'a>(prompts: impl Iterator<Item = &'a Graded>, domains: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    prompts.for_each(|prompt| prompt.write(domains, &mut bytes));
+    bytes
 }
 
 fn bytes(table: &[i8]) -> Vec<u8> {

@@ -102,11 +102,11 @@ fn gibberish_is_stranger_than_a_common_question() {
 #[test]
 fn a_model_of_another_feature_version_is_refused() {
     let bytes = builtin().to_bytes().unwrap();
-    let (now, other) = (b"\\\"features\\\":3,", b"\\\"features\\\":7,");
+    let (now, other) = (b"\\\"features\\\":4,", b"\\\"features\\\":7,");
     let at = bytes.windows(now.len()).position(|window| window == now).unwrap();
     let changed = [&bytes[..at], other, &bytes[at + now.len()..]].concat();
     let message = RouterModel::from_bytes(&changed).unwrap_err().to_string();
-    assert!(message.contains("feature version 7, this program computes version 3"), "{message}");
+    assert!(message.contains("feature version 7, this program computes version 4"), "{message}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use router_model::Known;
 use serde::Serialize;
 
 use crate::config::{Setting, written};
-use crate::policy::Measured;
+use crate::policy::{self, Measured};
 use crate::state::State;
 
 /// The answer.
@@ -72,11 +72,11 @@ struct EndpointStatus {
 /// What is running now.
 pub(super) fn status(state: &State) -> Status {
     let snapshot = state.snapshot();
-    let policies = snapshot.policies.iter().map(|p| PolicyStatus {
+    let policies = snapshot.policies.iter().enumerate().map(|(place, p)| PolicyStatus {
         name: p.name.clone(),
         dial: p.policy.describe(),
         require: p.require.iter().map(ToString::to_string).collect(),
-        measured: p.measured(&snapshot.experts, snapshot.fallback, &*snapshot.classifier).cloned(),
+        measured: policy::measured(&snapshot, place).cloned(),
     });
     let known = |name: &String| snapshot.classifier.known().iter().find(|known| known.name == *name);
     let written = snapshot.experts.iter().zip(&snapshot.config.experts);

@@ -1,22 +1,64 @@
 //! `mixgate check`: validates a configuration and prints what it resolves to.
 
-use std::path::PathBuf;
+mod reach;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
+use serde::Serialize;
 
 use super::Exit;
 use crate::config::written::Pricing;
 use crate::config::{self, written};
 use crate::meter::Meter;
-use crate::snapshot::{load_classifier, snapshot_for_dry_runs};
+use crate::policy::{self, Measured, Reach};
+use crate::snapshot::{Snapshot, load_classifier, snapshot_for_dry_runs};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The configuration.
     #[arg(long, default_value = "experts.yaml")]
     config: PathBuf,
+    /// What the policies do, and the warnings, as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Found<'a> {
+    hash: &'a str,
+    router_version: &'a str,
+    policies: Vec<PolicyFound<'a>>,
+    warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct PolicyFound<'a> {
+    name: &'a str,
+    dial: String,
+    auto: bool,
+    /// On graded prompts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measured: Option<&'a Measured>,
+    /// On requests as people write them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reach: Option<&'a Reach>,
+}
+
+impl<'a> PolicyFound<'a> {
+    fn of(snapshot: &'a Snapshot, place: usize) -> Self {
+        let named = &snapshot.policies[place];
+        PolicyFound {
+            name: &named.name,
+            dial: named.policy.describe(),
+            auto: place == snapshot.default_policy,
+            measured: policy::measured(snapshot, place),
+            reach: policy::reach(snapshot, place),
+        }
+    }
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
@@ -27,8 +69,32 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     warnings.extend(crate::ledger::look(&checked.config.log.decisions).err());
     let meter = Meter::new(classifier.version());
     let snapshot = snapshot_for_dry_runs(checked, Arc::clone(&classifier), &meter).map_err(Exit::Input)?;
-    let config = &snapshot.config;
-    anstream::println!("{}: valid, hash {}", args.config.display(), snapshot.hash);
+    warnings.extend(reach::warnings(&snapshot));
+    if args.json {
+        return print_json(&snapshot, &warnings);
+    }
+    show(&args.config, &snapshot);
+    for warning in &warnings {
+        anstream::eprintln!("warning: {warning}");
+    }
+    Ok(())
+}
+
+fn print_json(snapshot: &Snapshot, warnings: &[String]) -> Result<(), Exit> {
+    let found = Found {
+        hash: &snapshot.hash,
+        router_version: snapshot.classifier.version(),
+        policies: (0..snapshot.policies.len()).map(|place| PolicyFound::of(snapshot, place)).collect(),
+        warnings,
+    };
+    let json = serde_json::to_string_pretty(&found).map_err(|e| Exit::Internal(e.to_string()))?;
+    anstream::println!("{json}");
+    Ok(())
+}
+
+fn show(path: &Path, snapshot: &Snapshot) {
+    let (config, classifier) = (&snapshot.config, &snapshot.classifier);
+    anstream::println!("{}: valid, hash {}", path.display(), snapshot.hash);
     anstream::println!("data plane   http://{}", config.server.listen);
     anstream::println!("admin plane  http://{}", config.server.admin_listen);
     anstream::println!(
@@ -37,7 +103,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         classifier.domains().len(),
         config.router.deadline
     );
-    for named in &snapshot.policies {
+    for (place, named) in snapshot.policies.iter().enumerate() {
         let mark = if named.name == config.router.policy { " (auto)" } else { "" };
         let require = if named.require.is_empty() {
             String::new()
@@ -45,7 +111,10 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
             format!(", requires {}", named.require.join(", "))
         };
         anstream::println!("policy       {}{mark}: {}{require}", named.name, named.policy.describe());
-        if let Some(measured) = named.measured(&snapshot.experts, snapshot.fallback, &*classifier) {
+        if let Some(reach) = policy::reach(snapshot, place) {
+            anstream::println!("             {reach}");
+        }
+        if let Some(measured) = policy::measured(snapshot, place) {
             anstream::println!("             {measured}");
         }
     }
@@ -59,10 +128,13 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         }
     );
     anstream::println!("{}", experts(config));
-    for warning in &warnings {
-        anstream::eprintln!("warning: {warning}");
+    if let (Some(shares), Some(auto)) =
+        (reach::shares(snapshot), policy::reach(snapshot, snapshot.default_policy))
+    {
+        anstream::println!("\nwho answers requests as people write them, by policy:\n{shares}");
+        let name = &snapshot.policies[snapshot.default_policy].name;
+        anstream::println!("\nwhere each expert wins under {name}:\n{}", reach::wins(auto));
     }
-    Ok(())
 }
 
 fn experts(config: &written::Config) -> Table {

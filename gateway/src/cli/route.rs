@@ -21,6 +21,7 @@ use crate::ask::Ask;
 use crate::auth::Caller;
 use crate::config::{self, Checked};
 use crate::error::Failure;
+use crate::expert::Expert;
 use crate::meter::Meter;
 use crate::plan::cost_text;
 use crate::policy::Steady;
@@ -67,7 +68,7 @@ pub(super) fn run(args: Args) -> Result<(), Exit> {
         });
         anstream::println!("{}", line.map_err(|e| Exit::Internal(e.to_string()))?);
     } else {
-        show(&dry_run);
+        show(&snapshot, &dry_run);
     }
     Ok(())
 }
@@ -212,7 +213,7 @@ fn decide_row(snapshot: &Arc<Snapshot>, headers: &HeaderMap, line: &str) -> Resu
     serde_json::to_string(&line).map_err(|e| e.to_string())
 }
 
-fn show(run: &DryRun) {
+fn show(snapshot: &Snapshot, run: &DryRun) {
     let decision = &run.decision;
     let domain = decision.domain().unwrap_or("unknown");
     anstream::println!(
@@ -231,7 +232,7 @@ fn show(run: &DryRun) {
     if let Some(tokens) = run.expected_output_tokens {
         anstream::println!("an answer of about {tokens} tokens is expected");
     }
-    anstream::println!("{}", experts(decision));
+    anstream::println!("{}", experts(snapshot, decision));
     if let Some(scores) = &decision.scores {
         anstream::println!("domains   {}", domains(decision, scores));
     }
@@ -282,10 +283,17 @@ fn domains(decision: &Decision, scores: &router_model::Scores) -> String {
     all.iter().take(5).map(|(name, p)| format!("{name} {p:.3}")).collect::<Vec<_>>().join("   ")
 }
 
-fn experts(decision: &Decision) -> Table {
+/// Probability of the domains that an expert has figures for, together.
+fn own_domains(expert: &Expert, decision: &Decision) -> String {
+    let Some(scores) = &decision.scores else { return String::new() };
+    let known = scores.domains().iter().enumerate().filter(|(domain, _)| expert.knows(*domain));
+    format!("{:.3}", known.map(|(_, probability)| probability).sum::<f32>())
+}
+
+fn experts(snapshot: &Snapshot, decision: &Decision) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
-    table.set_header(["", "expert", "expected quality", "expected cost", "may take it"]);
+    table.set_header(["", "expert", "expected quality", "its domains", "expected cost", "may take it"]);
     let mut order: Vec<usize> = (0..decision.candidates.len()).collect();
     let rank = |i: &usize| decision.order.iter().position(|o| o == i).unwrap_or(usize::MAX);
     order.sort_by(|a, b| {
@@ -300,6 +308,7 @@ fn experts(decision: &Decision) -> Table {
             Cell::new(place),
             Cell::new(&decision.names.experts[index]),
             Cell::new(format!("{:.3}", stand.score)).set_alignment(CellAlignment::Right),
+            Cell::new(own_domains(&snapshot.experts[index], decision)).set_alignment(CellAlignment::Right),
             Cell::new(cost_text(stand.cost)).set_alignment(CellAlignment::Right),
             Cell::new(may_take(decision, stand)),
         ]);

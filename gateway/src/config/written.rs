@@ -251,7 +251,9 @@ pub struct Policy {
     /// another, over all domains and in each that `check` names, all at once.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_under_route: Option<f64>,
-    /// Below this probability of the likeliest domain the fallback answers, reason `low_confidence`. Default 0.4.
+    /// Below this probability of the domains that it has figures for, taken together, an expert is not chosen; under
+    /// `max_under_route` below this probability of the likeliest domain. Where none is left the fallback answers, reason
+    /// `low_confidence` where the likeliest domain is below it, too. Default 0.4.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub min_confidence: Option<f64>,
     /// From this out-of-distribution score on the fallback answers, reason `out_of_distribution`: the share of

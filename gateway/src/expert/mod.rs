@@ -2,6 +2,7 @@
 
 pub mod circuit;
 pub mod endpoint;
+mod expected;
 pub mod pick;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use crate::price::{MicroUsd, Price};
 use crate::provider::Provider;
 use crate::usage::Usage;
 use endpoint::Endpoint;
+pub use expected::{Expected, Reference};
 
 /// A model as configured, and its load right now.
 #[derive(Debug)]
@@ -109,21 +111,6 @@ impl Expert {
     /// Whether a forbidden tag may be true of it: what it was trained on counts as unknown until it is said.
     pub fn may_have(&self, tag: &str) -> bool {
         self.tags.contains(tag) || (tag.starts_with("trained_on:") && !self.training_known)
-    }
-
-    /// Expected chance of a good answer over a distribution of domains: the figure of each domain, else the
-    /// chance that the router model gives this very prompt, else zero.
-    pub fn expected_quality(&self, domains: &[f32], chances: &[f32]) -> f32 {
-        let chance = self.head.and_then(|head| chances.get(head)).copied().unwrap_or(0.0);
-        let figures = self.quality.iter().zip(&self.graded);
-        let of =
-            |(quality, graded): (&Option<f32>, &bool)| quality.unwrap_or(if *graded { chance } else { 0.0 });
-        domains.iter().zip(figures.map(of)).map(|(p, quality)| p * quality).sum()
-    }
-
-    /// Whether something is known of it for a label.
-    pub fn knows(&self, label: usize) -> bool {
-        self.quality.get(label).is_some_and(Option::is_some) || self.graded.get(label) == Some(&true)
     }
 }
 

@@ -1,9 +1,8 @@
 //! Where a policy stands: what it does on the graded prompts that the router model carries, before it sees traffic.
 //!
-//! The very policy decides, with the chances that were said of each prompt by heads that had not seen it (the deployed
-//! ones where they did not learn from the prompt, else others fitted without it); what the
-//! chosen model answered is on record. Of the domains only the likeliest is: where figures of `quality` are written,
-//! they count as if it were certain.
+//! What decides is what serves: the same candidates, constraints and policy, given the whole distribution that was said of
+//! each prompt, and the chances of heads that had not seen it (the deployed ones where they did not learn from the prompt,
+//! else others fitted without it). What the chosen model answered is on record.
 
 use std::fmt;
 
@@ -11,12 +10,13 @@ use router_model::answers::{AnswerSet, Graded};
 use router_model::promise::{taker, upper_bound};
 use serde::Serialize;
 
-use super::{Candidate, Evidence, Named};
-use crate::classify::Classifier;
+use super::{Candidate, Named};
 use crate::constraint::WhyNot;
 use crate::expert::Expert;
 use crate::price::MicroUsd;
+use crate::snapshot::Snapshot;
 use crate::usage::Usage;
+use crate::weigh::{evidence, weigh_scores};
 
 /// A request that prices are compared by, tokens.
 pub(super) const USUAL: Usage = Usage {
@@ -65,54 +65,47 @@ pub(super) fn usual_cost(expert: &Expert) -> MicroUsd {
 }
 
 /// Measures a policy; `None` where the router model carries no answers of the fallback and an expert.
-pub(super) fn measure(
-    policy: &Named,
-    experts: &[Expert],
-    fallback: usize,
-    model: &dyn Classifier,
-) -> Option<Measured> {
-    let (set, places) = best_set(policy, experts, fallback, model)?;
+pub(super) fn measure(snapshot: &Snapshot, policy: usize) -> Option<Measured> {
+    let named = &snapshot.policies[policy];
+    let (set, places) = best_set(named, snapshot)?;
     let columns: Vec<usize> = places.iter().map(|(_, column)| *column).collect();
     let places: Vec<usize> = places.into_iter().map(|(place, _)| place).collect();
-    let panel = Panel::new(policy, experts, places, fallback)?;
+    let panel = Panel::new(snapshot, policy, places)?;
     let mut tally = Tally::default();
     for (prompt, answers) in set.answered(&columns) {
-        panel.decide(prompt, &answers, model.domains().len(), &mut tally);
+        panel.decide(&prompt, &answers, &mut tally);
     }
     let names = |of: &dyn Fn(&Expert) -> bool| -> Vec<String> {
-        let experts = experts.iter().filter(|expert| expert.index != fallback && of(expert));
+        let experts =
+            snapshot.experts.iter().filter(|expert| expert.index != snapshot.fallback && of(expert));
         experts.map(|expert| expert.name.to_string()).collect()
     };
     Some(Measured {
         source: set.source.clone(),
         experts: names(&|expert| panel.at(expert.index).is_some()),
-        left_out: names(&|expert| panel.at(expert.index).is_none() && may(policy, expert)),
+        left_out: names(&|expert| panel.at(expert.index).is_none() && may(named, expert)),
         ..tally.told()
     })
 }
 
 /// A policy and the experts that were asked.
 struct Panel<'a> {
-    policy: &'a Named,
-    experts: &'a [Expert],
-    fallback: usize,
+    snapshot: &'a Snapshot,
+    policy: usize,
     /// Positions of those that were asked, as the answers stand.
     places: Vec<usize>,
     /// Where the fallback stands among them.
     large: usize,
     /// Where the others stand.
     cheapest_first: Vec<usize>,
-    /// How many heads the experts name.
-    heads: usize,
 }
 
 impl<'a> Panel<'a> {
-    fn new(policy: &'a Named, experts: &'a [Expert], places: Vec<usize>, fallback: usize) -> Option<Self> {
-        let large = places.iter().position(|place| *place == fallback)?;
+    fn new(snapshot: &'a Snapshot, policy: usize, places: Vec<usize>) -> Option<Self> {
+        let large = places.iter().position(|place| *place == snapshot.fallback)?;
         let mut cheapest_first: Vec<usize> = (0..places.len()).filter(|&at| at != large).collect();
-        cheapest_first.sort_by_key(|&at| usual_cost(&experts[places[at]]));
-        let heads = experts.iter().filter_map(|expert| expert.head).max()? + 1;
-        Some(Self { policy, experts, fallback, places, large, cheapest_first, heads })
+        cheapest_first.sort_by_key(|&at| usual_cost(&snapshot.experts[places[at]]));
+        Some(Self { snapshot, policy, places, large, cheapest_first })
     }
 
     /// Where an expert stands among the answers.
@@ -121,37 +114,39 @@ impl<'a> Panel<'a> {
     }
 
     /// Decides for one prompt, and counts what came of it.
-    fn decide(&self, prompt: Graded, answers: &[(f32, bool)], labels: usize, tally: &mut Tally) {
-        let mut domains = vec![0.0; labels];
-        domains[prompt.domain] = 1.0;
-        let Graded { domain: top, confidence, ood } = prompt;
-        let evidence = Evidence { domains: &domains, top, confidence, ood };
-        let candidates = self.candidates(&domains, answers);
-        let choice = self.policy.policy.choose(&candidates, Some(evidence), self.fallback);
+    fn decide(&self, prompt: &Graded, answers: &[(f32, bool)], tally: &mut Tally) {
+        let Self { snapshot, policy, .. } = *self;
+        let scores = prompt.scores(snapshot.classifier.domains().len());
+        let mut candidates = weigh_scores(snapshot, policy, &scores, &self.chances(answers), &USUAL);
+        self.only_asked(&mut candidates);
+        let choice =
+            snapshot.policies[policy].policy.choose(&candidates, Some(evidence(&scores)), snapshot.fallback);
         let chosen = choice.order.first().and_then(|&chosen| self.at(chosen)).unwrap_or(self.large);
         let would = taker(self.cheapest_first.iter().map(|&at| (at, answers[at].0))).unwrap_or(self.large);
         let stake = if chosen == self.large { would } else { chosen };
         let good = [chosen, stake, self.large].map(|at| answers[at].1);
-        let costs = [chosen, self.large].map(|at| usual_cost(&self.experts[self.places[at]]));
+        let costs = [chosen, self.large].map(|at| usual_cost(&snapshot.experts[self.places[at]]));
         tally.count(good, chosen != self.large, costs);
     }
 
-    /// The experts as the policy sees them; those that were not asked may not answer.
-    fn candidates(&self, domains: &[f32], answers: &[(f32, bool)]) -> Vec<Candidate<'a>> {
-        let mut chances = vec![0.0; self.heads];
+    /// The chances as the router model's panel has them; nothing is known of models that were not asked.
+    fn chances(&self, answers: &[(f32, bool)]) -> Vec<f32> {
+        let mut chances = vec![0.0; self.snapshot.panel.names().len()];
         for (place, (chance, _)) in self.places.iter().zip(answers) {
-            if let Some(head) = self.experts[*place].head {
+            if let Some(head) = self.snapshot.experts[*place].head {
                 chances[head] = *chance;
             }
         }
-        let candidate = |expert: &'a Expert| Candidate {
-            expert,
-            quality: expert.expected_quality(domains, &chances),
-            chance: expert.head.map(|head| chances[head]),
-            cost: expert.price.map(|price| price.cost(&USUAL)),
-            why_not: self.at(expert.index).is_none().then_some(WhyNot::NotAllowed),
-        };
-        self.experts.iter().map(candidate).collect()
+        chances
+    }
+
+    /// Those that were not asked may not answer.
+    fn only_asked(&self, candidates: &mut [Candidate<'_>]) {
+        for candidate in candidates {
+            if self.at(candidate.expert.index).is_none() {
+                candidate.why_not = Some(WhyNot::NotAllowed);
+            }
+        }
     }
 }
 
@@ -167,26 +162,22 @@ pub(super) fn has_all(expert: &Expert, tags: &[impl AsRef<str>]) -> bool {
 
 /// The set that knows most of the experts, of equals the user's own or the one that most can be promised from; and the expert and the column of
 /// each.
-fn best_set<'m>(
-    policy: &Named,
-    experts: &[Expert],
-    fallback: usize,
-    model: &'m dyn Classifier,
-) -> Option<(&'m AnswerSet, Vec<(usize, usize)>)> {
+fn best_set<'m>(policy: &Named, snapshot: &'m Snapshot) -> Option<(&'m AnswerSet, Vec<(usize, usize)>)> {
+    let Snapshot { experts, fallback, classifier, .. } = snapshot;
     let column = |set: &AnswerSet, expert: &Expert| {
         set.models.iter().position(|model| Some(model) == expert.catalogue.as_ref())
     };
     let places = |set: &'m AnswerSet| {
-        let may = experts.iter().filter(|expert| expert.index == fallback || may(policy, expert));
+        let may = experts.iter().filter(|expert| expert.index == *fallback || may(policy, expert));
         let places: Vec<(usize, usize)> =
             may.filter_map(|expert| Some((expert.index, column(set, expert)?))).collect();
         (set, places)
     };
-    let known = model
+    let known = classifier
         .answers()
         .iter()
         .map(places)
-        .filter(|(_, places)| places.len() > 1 && places.iter().any(|(place, _)| *place == fallback));
+        .filter(|(_, places)| places.len() > 1 && places.iter().any(|(place, _)| place == fallback));
     known.max_by_key(|(set, places)| (places.len(), set.is_own(), set.held_out, set.len()))
 }
 

@@ -6,6 +6,7 @@
 mod measured;
 mod panels;
 mod promise;
+mod reach;
 mod tolerance;
 
 use std::collections::BTreeMap;
@@ -19,17 +20,20 @@ use crate::constraint::WhyNot;
 use crate::expert::Expert;
 use crate::price::MicroUsd;
 use crate::record::Reason;
+use crate::snapshot::Snapshot;
 
 pub use measured::Measured;
 pub use panels::Panel;
 pub use promise::UnderRoute;
+pub use reach::{Reach, Won, WonDomain};
 pub use tolerance::Tolerance;
 
 /// Policies where the configuration names none: name and tolerance. The reference configuration and the README give
 /// these names the same tolerances.
 pub const SHIPPED: [(&str, f64); 3] = [("careful", 0.02), ("balanced", 0.20), ("frugal", 0.30)];
 
-/// The likeliest domain below this probability: the fallback answers.
+/// The domains that an expert has figures for below this probability together: it is not chosen. Under a promise the same
+/// of the likeliest domain.
 pub const MIN_CONFIDENCE: f32 = 0.4;
 
 /// More unlike the known than this share of familiar prompts: the fallback answers.
@@ -55,6 +59,8 @@ pub struct Candidate<'a> {
     pub expert: &'a Expert,
     /// Expected chance of a good answer.
     pub quality: f32,
+    /// Probability of the domains in which something is known of it.
+    pub own: f32,
     /// Chance of a good answer to this very prompt, where the router model knows the expert.
     pub chance: Option<f32>,
     /// Expected cost of this request; `None`: unpriced.
@@ -107,7 +113,7 @@ pub trait Policy: Send + Sync + std::fmt::Debug {
 /// When the router is asked to decide at all; else the fallback leads.
 #[derive(Debug, Clone, Copy)]
 pub struct Gate {
-    /// Below this probability of the likeliest domain it is too unsure.
+    /// Below this probability it is too unsure: of the domains that an expert knows, under a promise of the likeliest.
     pub min_confidence: f32,
     /// From this out-of-distribution score on the text is too strange.
     pub max_ood: f32,
@@ -127,12 +133,18 @@ impl Gate {
         }
     }
 
-    /// What to decide by, or why not to decide.
-    fn pass<'e>(self, evidence: Option<Evidence<'e>>) -> Result<Evidence<'e>, Reason> {
+    /// What to decide by, or why not to decide: there is nothing, or the text is too strange.
+    fn is_familiar<'e>(self, evidence: Option<Evidence<'e>>) -> Result<Evidence<'e>, Reason> {
         let evidence = evidence.ok_or(Reason::RouterError)?;
         if evidence.ood >= self.max_ood {
             return Err(Reason::OutOfDistribution);
         }
+        Ok(evidence)
+    }
+
+    /// The same, or the likeliest domain is too unlikely.
+    fn pass<'e>(self, evidence: Option<Evidence<'e>>) -> Result<Evidence<'e>, Reason> {
+        let evidence = self.is_familiar(evidence)?;
         if evidence.confidence < self.min_confidence {
             return Err(Reason::LowConfidence);
         }
@@ -152,13 +164,19 @@ pub struct Named {
     /// Whether an expert answers when every fallback fails; `None`: as the configuration says for all.
     pub degrade: Option<bool>,
     measured: OnceLock<Option<Measured>>,
+    reach: OnceLock<Option<Reach>>,
 }
 
-impl Named {
-    /// Where it stands on the graded prompts that the router model carries; found once, when first asked.
-    pub fn measured(&self, experts: &[Expert], fallback: usize, model: &dyn Classifier) -> Option<&Measured> {
-        self.measured.get_or_init(|| measured::measure(self, experts, fallback, model)).as_ref()
-    }
+/// Where a policy of a configuration stands on the graded prompts that the router model carries; found once, when first
+/// asked.
+pub fn measured(snapshot: &Snapshot, policy: usize) -> Option<&Measured> {
+    let named = &snapshot.policies[policy];
+    named.measured.get_or_init(|| measured::measure(snapshot, policy)).as_ref()
+}
+
+/// What a policy of a configuration does with requests as people write them; found once, when first asked.
+pub fn reach(snapshot: &Snapshot, policy: usize) -> Option<&Reach> {
+    snapshot.policies[policy].reach.get_or_init(|| reach::reach(snapshot, policy)).as_ref()
 }
 
 /// The policies of a configuration, or the shipped ones; `tenants` may have fewer experts each.
@@ -188,7 +206,14 @@ pub fn build(
             None => Box::new(Tolerance { tolerance: written.tolerance.unwrap_or_default() as f32, gate }),
         };
         let require = written.require.iter().map(|tag| tag.as_str().into()).collect();
-        Ok(Named { name, policy, require, degrade: written.degrade, measured: OnceLock::new() })
+        Ok(Named {
+            name,
+            policy,
+            require,
+            degrade: written.degrade,
+            measured: OnceLock::new(),
+            reach: OnceLock::new(),
+        })
     };
     all.into_iter().map(named).collect()
 }

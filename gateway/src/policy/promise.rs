@@ -169,6 +169,7 @@ mod tests {
             .map(|(place, expert)| Candidate {
                 expert,
                 quality: 0.0,
+                own: 0.0,
                 chance: Some(chances[place]),
                 cost: Some(MicroUsd(1)),
                 why_not: shut.iter().find(|(shut, _)| *shut == place).map(|(_, why)| why.clone()),

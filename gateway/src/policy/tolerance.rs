@@ -1,5 +1,6 @@
 //! The cheapest expert whose expected quality, over the distribution of domains, is within a tolerance of the
-//! fallback's.
+//! fallback's. It must have a figure for the likeliest domain, and the domains it has figures for must be likely enough
+//! together.
 //!
 //! Behind it in the order come the other experts within the tolerance, cheapest first, and the fallback. An
 //! expert under the tolerance is never tried, however much fails, while the fallback may be.
@@ -23,11 +24,14 @@ impl Policy for Tolerance {
         evidence: Option<Evidence<'_>>,
         fallback: usize,
     ) -> Choice {
-        let evidence = match self.gate.pass(evidence) {
+        let evidence = match self.gate.is_familiar(evidence) {
             Ok(evidence) => evidence,
             Err(reason) => return with_fallback_first(candidates, fallback, reason),
         };
         let good = self.good_enough(candidates, evidence, fallback);
+        if good == [fallback] && evidence.confidence < self.gate.min_confidence {
+            return with_fallback_first(candidates, fallback, Reason::LowConfidence);
+        }
         let mut order: Vec<usize> =
             good.iter().copied().filter(|i| candidates[*i].why_not.is_none()).collect();
         let fallback_in = candidates[fallback].why_not.is_none();
@@ -59,7 +63,7 @@ impl Policy for Tolerance {
         let cheaper = (0..candidates.len()).filter(|&place| {
             place != fallback
                 && candidates[place].why_not.is_none()
-                && candidates[place].expert.knows(evidence.top)
+                && self.competes(&candidates[place], evidence)
                 && cost(place) < cost(chosen)
                 && gap(place) > self.tolerance
         });
@@ -77,6 +81,11 @@ impl Policy for Tolerance {
 }
 
 impl Tolerance {
+    /// Whether enough is known of an expert for this request.
+    fn competes(&self, candidate: &Candidate<'_>, evidence: Evidence<'_>) -> bool {
+        candidate.expert.knows(evidence.top) && candidate.own >= self.gate.min_confidence
+    }
+
     /// Experts within the tolerance, cheapest first, whether they may take the request or not.
     fn good_enough(
         &self,
@@ -85,10 +94,9 @@ impl Tolerance {
         fallback: usize,
     ) -> Vec<usize> {
         let floor = candidates[fallback].quality - self.tolerance;
-        let knows = |c: &Candidate<'_>| c.expert.knows(evidence.top);
-        let mut good: Vec<usize> = (0..candidates.len())
-            .filter(|i| *i == fallback || (knows(&candidates[*i]) && candidates[*i].quality >= floor))
-            .collect();
+        let good = |c: &Candidate<'_>| self.competes(c, evidence) && c.quality >= floor;
+        let mut good: Vec<usize> =
+            (0..candidates.len()).filter(|i| *i == fallback || good(&candidates[*i])).collect();
         let cost = |i: usize| candidates[i].cost.map_or(i64::MAX, |c| c.0);
         good.sort_by(|a, b| {
             cost(*a).cmp(&cost(*b)).then(candidates[*b].quality.total_cmp(&candidates[*a].quality))
@@ -119,15 +127,16 @@ mod tests {
         ]
     }
 
-    fn choose(tolerance: f32, confidence: f32, shut: &[usize]) -> Choice {
-        weighed(tolerance, confidence, shut, |policy, candidates, evidence| {
+    /// `own`: probability of the only domain that anything is known of.
+    fn choose(tolerance: f32, own: f32, shut: &[usize]) -> Choice {
+        weighed(tolerance, own, shut, |policy, candidates, evidence| {
             policy.choose(candidates, evidence, FALLBACK)
         })
     }
 
     fn weighed<T>(
         tolerance: f32,
-        confidence: f32,
+        own: f32,
         shut: &[usize],
         ask: impl Fn(Tolerance, &[Candidate<'_>], Option<Evidence<'_>>) -> T,
     ) -> T {
@@ -137,13 +146,14 @@ mod tests {
             .iter()
             .map(|expert| Candidate {
                 expert,
-                quality: expert.expected_quality(&[1.0], &[]),
+                quality: expert.quality[0].unwrap_or_default(),
+                own: if expert.index == FALLBACK { 1.0 } else { own },
                 chance: None,
                 cost: Some(MicroUsd(costs[expert.index])),
                 why_not: shut.contains(&expert.index).then_some(WhyNot::NotAllowed),
             })
             .collect();
-        let evidence = Evidence { domains: &[1.0], top: 0, confidence, ood: 0.5 };
+        let evidence = Evidence { domains: &[own], top: 0, confidence: own, ood: 0.5 };
         ask(
             Tolerance { tolerance, gate: Gate { min_confidence: 0.4, max_ood: 0.99 } },
             &candidates,
@@ -181,15 +191,22 @@ mod tests {
     }
 
     #[test]
-    fn an_unsure_router_means_the_fallback_alone() {
+    fn an_expert_whose_domains_are_unlikely_is_not_chosen() {
+        assert_eq!(choose(0.20, 0.40, &[]), Choice { order: vec![0, 1, 2], reason: Reason::Routed });
         assert_eq!(choose(0.20, 0.39, &[]), Choice { order: vec![2], reason: Reason::LowConfidence });
     }
 
     #[test]
     fn a_text_unlike_anything_known_means_the_fallback_alone() {
         let experts = experts();
-        let candidate =
-            |expert| Candidate { expert, quality: 0.9, chance: None, cost: Some(MicroUsd(1)), why_not: None };
+        let candidate = |expert| Candidate {
+            expert,
+            quality: 0.9,
+            own: 1.0,
+            chance: None,
+            cost: Some(MicroUsd(1)),
+            why_not: None,
+        };
         let candidates: Vec<Candidate<'_>> = experts.iter().map(candidate).collect();
         let evidence = Evidence { domains: &[1.0], top: 0, confidence: 0.9, ood: 0.99 };
         let policy = Tolerance { tolerance: 1.0, gate: Gate { min_confidence: 0.0, max_ood: 0.99 } };
@@ -213,6 +230,7 @@ mod tests {
             .map(|expert| Candidate {
                 expert,
                 quality: 0.9,
+                own: 0.4,
                 chance: None,
                 cost: Some(MicroUsd(0)),
                 why_not: None,

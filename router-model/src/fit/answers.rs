@@ -86,11 +86,7 @@ impl<'a> Material<'a> {
             None => Cell::ABSENT,
         };
         let mut scratch = Scratch::default();
-        let mut prompt = |row: usize| {
-            let scores = model.score(&outcomes[row].prompt, &mut scratch);
-            let (domain, confidence) = scores.top();
-            Graded { domain, confidence, ood: scores.ood() }
-        };
+        let mut prompt = |row: usize| Graded::of(&model.score(&outcomes[row].prompt, &mut scratch));
         AnswerSet {
             source: source.to_owned(),
             models: here.iter().map(|asked| asked.name.to_owned()).collect(),

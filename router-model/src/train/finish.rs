@@ -18,6 +18,7 @@ use crate::outcomes::Outcome;
 use crate::scores::softmax;
 use crate::surface::SURFACE;
 use crate::text::cut;
+use crate::traffic::Traffic;
 use crate::weights::{Shape, Weights};
 use crate::{RouterModel, Scratch, ood, slices};
 
@@ -43,6 +44,8 @@ pub(super) fn network(
     let novelties = || novelties(&model, rows.dev).collect();
     model.card.novelty = ranks(strangers.map_or_else(novelties, |found| found.novelties.clone()));
     model.card.strangers = strangers.map(|found| found.figures);
+    model.traffic = strangers.map(|found| found.traffic.clone()).unwrap_or_default();
+    model.card.traffic = model.traffic.requests().len();
     Ok(judged(model, rows.dev))
 }
 
@@ -59,6 +62,7 @@ pub(super) fn bare(
         heads: Heads::default(),
         answers: Vec::new(),
         length: Length::default(),
+        traffic: Traffic::default(),
     })
 }
 
@@ -129,6 +133,7 @@ fn card(recipe: &Recipe, labels: Vec<String>, rows: Rows<'_>) -> Card {
         difficulty_offset: 0.0,
         known: Vec::new(),
         answers: Vec::new(),
+        traffic: 0,
         length: None,
         dev: DevFigures::default(),
         strangers: None,
@@ -188,7 +193,7 @@ pub(super) fn novelties<'a>(
 }
 
 /// Novelties at evenly spaced ranks.
-fn ranks(mut novelties: Vec<f32>) -> Vec<f32> {
+pub(super) fn ranks(mut novelties: Vec<f32>) -> Vec<f32> {
     novelties.retain(|novelty| novelty.is_finite());
     novelties.sort_by(f32::total_cmp);
     let Some(last) = novelties.len().checked_sub(1) else { return Vec::new() };

@@ -7,11 +7,20 @@
 use std::collections::BTreeMap;
 
 use super::{Progress, Recipe, Rows, TrainError, Trainer, examples, finish, none, seen};
-use crate::RouterModel;
+use crate::answers::Graded;
 use crate::card::StrangerFigures;
 use crate::data::Row;
+use crate::encode::fnv;
 use crate::eval::calibration;
 use crate::scores::softmax;
+use crate::traffic::{Request, Traffic};
+use crate::{RouterModel, Scratch};
+
+/// Requests that a model carries at most; see [`Traffic`].
+const MOST: usize = 1500;
+
+/// The longest text that is carried, bytes.
+const LONGEST: usize = 500;
 
 /// What is known of strangers' requests.
 pub(super) struct Strangers {
@@ -21,6 +30,8 @@ pub(super) struct Strangers {
     pub(super) novelties: Vec<f32>,
     /// The unit of «none of the domains», weights and bias.
     pub(super) none: (Vec<f32>, f32),
+    /// What was said of those that are no part of a conversation.
+    pub(super) traffic: Traffic,
     pub(super) figures: StrangerFigures,
 }
 
@@ -60,7 +71,27 @@ pub(super) fn judge(
     figures.none_auroc = above(&nothing, &familiar);
     let none = none::of_strangers(&held, true, recipe.seed);
     let (novelties, _) = novelties(&mut held, &none);
-    Ok(Some(Strangers { temperature, novelties, none, figures }))
+    let traffic = traffic(&mut held, labels, &finish::ranks(novelties.clone()));
+    Ok(Some(Strangers { temperature, novelties, none, traffic, figures }))
+}
+
+/// What the networks say of short requests that stand by themselves, drawn by their hashes.
+fn traffic(held: &mut [Held<'_>], labels: &[String], novelty: &[f32]) -> Traffic {
+    let mut requests = Vec::new();
+    let mut scratch = Scratch::default();
+    for Held { model, out } in held {
+        model.card.novelty = novelty.to_vec();
+        for row in out.iter().filter(|row| row.messages.is_none() && row.prompt.len() <= LONGEST) {
+            let Some(label) = labels.iter().position(|label| Some(label) == row.domain.as_ref()) else {
+                continue;
+            };
+            let seen = Graded::of(&model.score(&row.prompt, &mut scratch));
+            requests.push(Request { text: row.prompt.clone(), label, seen });
+        }
+    }
+    requests.sort_by_cached_key(|request| (fnv(request.text.bytes()), request.label));
+    requests.truncate(MOST);
+    Traffic { requests }
 }
 
 /// A network and the requests that it never read.

@@ -12,7 +12,7 @@ use crate::lexicon::MAX_WORD_ROWS;
 use crate::text::{cut, fold, is_ideograph, words};
 
 /// The most words that are distilled.
-pub const MAX_WORDS: usize = 34_000;
+pub const MAX_WORDS: usize = 31_300;
 const _: () = assert!(MAX_WORDS <= MAX_WORD_ROWS);
 
 /// Rows that a word must be in, unless the teacher knows it.
