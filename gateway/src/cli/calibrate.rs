@@ -1,6 +1,8 @@
 //! `mixgate calibrate`: the router model learns one's own experts from a few hundred graded answers, and what it
 //! may promise. The network stays as it is; the result is a new file with a new version.
 
+mod verdict;
+
 use std::path::{Path, PathBuf};
 
 use comfy_table::{CellAlignment, Table, presets};
@@ -46,6 +48,15 @@ pub(super) fn learn(
     out: Option<&Path>,
 ) -> Result<(), Exit> {
     let Calibrated { model, reports } = calibrate(model, rows, experts, fallback).map_err(Exit::Input)?;
+    if let Some(fallback) = fallback {
+        for expert in experts {
+            anstream::println!("{}", verdict::verdict(&model, rows, expert, fallback));
+        }
+        if let Some(share) = promised_share(&model, experts, fallback) {
+            anstream::println!("{share}");
+        }
+        anstream::println!();
+    }
     anstream::println!("{}", learned(&reports));
     for report in &reports {
         show_quality(report);
@@ -116,6 +127,25 @@ fn show_quality(report: &Report) {
     if !domains.is_empty() {
         anstream::println!("{}   quality: {{ {} }}", report.known.name, domains.join(", "));
     }
+}
+
+/// The promise that the verdict speaks of.
+const USUAL_PROMISE: f64 = 0.05;
+
+/// What may go to experts at the usual promise, in words.
+fn promised_share(model: &RouterModel, experts: &[String], fallback: &str) -> Option<String> {
+    let experts: Vec<&str> = experts.iter().map(String::as_str).collect();
+    let panel = [&experts[..], &[fallback]].concat();
+    let calibration = set_of(model.answers(), &panel)?.calibration(&experts, fallback, model.domains())?;
+    let share = 100.0 * USUAL_PROMISE;
+    Some(match calibration.solve(USUAL_PROMISE, DELTA) {
+        Ok(Promised { served, .. }) => format!(
+            "at a promise of {share:.0} % (`max_under_route: {USUAL_PROMISE}`) {:.0} % of requests like these go to {}",
+            100.0 * served,
+            experts.join(", ")
+        ),
+        Err(few) => format!("a promise of {share:.0} % cannot be made from these answers: {few}"),
+    })
 }
 
 /// Promises that are shown, and the chance that each breaks by bad luck.

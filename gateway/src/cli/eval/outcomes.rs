@@ -273,6 +273,7 @@ pub(super) fn draw(found: &Judgement, folder: &std::path::Path) -> Result<(), Ex
 
 pub(super) fn show(found: &Judgement) {
     if let Some(pair) = &found.pair {
+        anstream::println!("{}\n", verdict(pair));
         anstream::println!("{} against {}, {}", pair.strong, pair.weak, found.learned);
         show_pair(&pair.report);
         if let Some(Published { benchmark, apgr, router }) = pair.published {
@@ -299,6 +300,37 @@ pub(super) fn show(found: &Judgement) {
     if !found.promises.is_empty() {
         anstream::println!("{}", promises(&found.promises));
     }
+}
+
+/// Below this difference in the mean score there is little to win by routing.
+const LITTLE: f64 = 0.02;
+
+/// What was found, in words.
+fn verdict(Pair { strong, weak, report, .. }: &Pair) -> String {
+    let gap = report.strong - report.weak;
+    if gap < LITTLE {
+        return format!(
+            "{strong} is hardly better than {weak} here ({:.3} and {:.3}): always {weak} would do.",
+            report.strong, report.weak
+        );
+    }
+    let opening =
+        format!("{strong} answers better than {weak} ({:.3} and {:.3})", report.strong, report.weak);
+    if !report.better_than_shuffled {
+        return format!("{opening}, but the router does not know where: dealing at random would do as well.");
+    }
+    let half = report.cpt[0].map_or(String::new(), |share| {
+        format!(
+            ": half of the gap is won back with {:.0} % of the requests, at random with 50 %",
+            100.0 * share
+        )
+    });
+    let length = if report.length_interval[1] >= report.apgr {
+        " The prompt's length alone would do as well."
+    } else {
+        " The prompt's length alone would not."
+    };
+    format!("{opening}, and the router knows something of where{half}.{length}")
 }
 
 fn show_pair(report: &PairReport) {
@@ -398,6 +430,36 @@ mod tests {
         let mmlu = published(&[row("routellm/mmlu"), row("routellm/mmlu")]);
         assert_eq!(mmlu.map(|published| published.apgr), Some(0.603));
         assert!(published(&[row("routellm/mmlu"), row("mine")]).is_none());
+    }
+
+    fn judged(strong: f64, better_than_shuffled: bool, length: f64) -> String {
+        let report = PairReport {
+            n: 100,
+            strong,
+            weak: 0.5,
+            curve: Vec::new(),
+            apgr: 0.7,
+            apgr_interval: [0.6, 0.8],
+            cpt: [Some(0.3), None],
+            shuffled: 0.5,
+            shuffled_interval: [0.4, 0.6],
+            length,
+            length_interval: [length - 0.1, length],
+            better_than_shuffled,
+        };
+        let (strong, weak) = ("large".to_owned(), "small".to_owned());
+        verdict(&Pair { strong, weak, report, without: None, published: None })
+    }
+
+    #[test]
+    fn the_verdict_says_in_words_what_the_controls_say() {
+        assert!(judged(0.51, true, 0.5).contains("always small would do"));
+        assert!(judged(0.52, true, 0.5).contains("knows something of where"));
+        assert!(judged(0.9, false, 0.5).contains("dealing at random would do as well"));
+        assert!(judged(0.9, true, 0.69).ends_with(
+            "with 30 % of the requests, at random with 50 %. The prompt's length alone would not."
+        ));
+        assert!(judged(0.9, true, 0.7).ends_with("The prompt's length alone would do as well."));
     }
 
     #[test]
