@@ -79,7 +79,9 @@ pub fn train(
     let strangers = strangers::judge(recipe, rows, &labels, progress)?;
     let mut trainer = Trainer::new(recipe, labels.len(), seen(recipe, rows.learned()))?;
     let network = |trainer: &Trainer<'_>| finish::network(recipe, trainer, &labels, rows, strangers.as_ref());
-    trainer.run(&examples(recipe, rows, &labels), progress, &mut |trainer, pass| match checkpoint {
+    let networks = strangers.as_ref().map_or(0, |strangers| strangers.networks) + 1;
+    let mut last = |step: Progress| progress(step.of_network(networks, networks));
+    trainer.run(&examples(recipe, rows, &labels), &mut last, &mut |trainer, pass| match checkpoint {
         Some(ref keep) => keep(pass, &network(trainer)?),
         None => Ok(()),
     })?;
@@ -208,7 +210,13 @@ impl<'a> Trainer<'a> {
                 steps += 1.0;
                 done += batch.len();
                 if steps == 16.0 || done == of {
-                    progress(Progress::Network { rows: done, of, loss: loss / steps });
+                    progress(Progress::Network {
+                        network: 1,
+                        networks: 1,
+                        rows: done,
+                        of,
+                        loss: loss / steps,
+                    });
                     (loss, steps) = (0.0, 0.0);
                 }
             }

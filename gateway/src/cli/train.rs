@@ -259,7 +259,9 @@ fn bar() -> ProgressBar {
 
 fn advance(bar: &ProgressBar, progress: Progress) {
     let (done, of, message) = match progress {
-        Progress::Network { rows, of, loss } => (rows, of, format!("of prompts, loss {loss:.3}")),
+        Progress::Network { network, networks, rows, of, loss } => {
+            (rows, of, format!("of prompts, network {network} of {networks}, loss {loss:.3}"))
+        }
         Progress::Heads { done, of } => (done, of, "of heads".to_owned()),
     };
     bar.set_length(of as u64);

@@ -42,20 +42,12 @@ pub(super) fn learn(model: &mut RouterModel, rows: Rows<'_>, seed: u64) {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     super::shuffle(&mut order, &mut random);
     order.truncate(ROWS);
-    let read = |text: &str| {
-        let mut encoding = Encoding::default();
-        let _whole = encoding.read(cut(text), &model.weights.lexicon, &mut || false);
-        encoding.keep(&model.weights.seen);
-        encoding
-    };
-    let encodings: Vec<Encoding> = order.iter().map(|&pick| read(&rows[pick].prompt)).collect();
+    let encodings: Vec<Encoding> = order.iter().map(|&pick| read(model, &rows[pick].prompt)).collect();
     let mut texts = Vec::new();
     let mut buffers = slices::Buffers::default();
     let mut figures = |encoding: &Encoding| {
-        slices::forward(&model.weights, encoding, &mut buffers);
-        softmax(&mut buffers.logits, model.card.temperature);
-        let strangeness = ood::strangeness(encoding, &buffers.logits);
-        [&buffers.hidden[..], &strangeness, &encoding.surface].concat()
+        let figures = figures(model, encoding, &mut buffers);
+        [&buffers.hidden[..], &figures].concat()
     };
     for (at, encoding) in encodings.iter().enumerate() {
         let mut others = (0..TRIES).map(|_| random.below(order.len()));
@@ -69,13 +61,28 @@ pub(super) fn learn(model: &mut RouterModel, rows: Rows<'_>, seed: u64) {
         texts.extend([(figures(encoding), 0.0), (figures(&made), 1.0)]);
         let mut any = || rows[order[random.below(order.len())]].prompt.as_str();
         let words = [any(), any(), any(), any()];
-        texts.push((figures(&read(&strange(words, &mut random))), 1.0));
+        texts.push((figures(&read(model, &strange(words, &mut random))), 1.0));
     }
     for row in nothing {
-        let figures = figures(&read(&row.prompt));
+        let figures = figures(&read(model, &row.prompt));
         texts.extend(std::iter::repeat_n((figures, 1.0), NOTHING));
     }
     (model.weights.none, model.weights.none_bias) = logistic_fit(&texts, model.weights.none.len());
+}
+
+/// A text as the network reads it.
+fn read(model: &RouterModel, text: &str) -> Encoding {
+    let mut encoding = Encoding::default();
+    let _whole = encoding.read(cut(text), &model.weights.lexicon, &mut || false);
+    encoding.keep(&model.weights.seen);
+    encoding
+}
+
+/// What the unit reads of a text beside the hidden layer, which `buffers` holds afterwards.
+fn figures(model: &RouterModel, encoding: &Encoding, buffers: &mut slices::Buffers) -> Vec<f32> {
+    slices::forward(&model.weights, encoding, buffers);
+    softmax(&mut buffers.logits, model.card.temperature);
+    [&ood::strangeness(encoding, &buffers.logits)[..], &encoding.surface].concat()
 }
 
 /// The unit from what is known of strangers: what these models say of requests that they never read, about something or
@@ -86,14 +93,7 @@ pub(super) fn of_strangers(held: &[Held<'_>], nothing: bool, seed: u64) -> (Vec<
     let mut texts = Vec::new();
     let mut buffers = slices::Buffers::default();
     for Held { model, out, .. } in held {
-        let mut figures = |text: &str| {
-            let mut encoding = Encoding::default();
-            let _whole = encoding.read(cut(text), &model.weights.lexicon, &mut || false);
-            encoding.keep(&model.weights.seen);
-            slices::forward(&model.weights, &encoding, &mut buffers);
-            softmax(&mut buffers.logits, model.card.temperature);
-            [&ood::strangeness(&encoding, &buffers.logits)[..], &encoding.surface].concat()
-        };
+        let mut figures = |text: &str| figures(model, &read(model, text), &mut buffers);
         for row in out.iter().filter(|row| nothing || !row.is_none()) {
             let target = f32::from(u8::from(row.is_none()));
             let times = if row.is_none() { NOTHING } else { 1 };

@@ -83,8 +83,12 @@ impl Default for Recipe {
 /// How far training is; handed to the caller's callback after every few steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Progress {
-    /// The network learns domains.
+    /// A network learns domains.
     Network {
+        /// Which of them, from 1: those without a part of the writers come first.
+        network: usize,
+        /// Networks there will be.
+        networks: usize,
         /// Rows learned from so far, over all passes.
         rows: usize,
         /// Rows there will be.
@@ -99,6 +103,18 @@ pub enum Progress {
         /// Heads there will be.
         of: usize,
     },
+}
+
+impl Progress {
+    /// The same of the network with this number among so many.
+    pub(super) fn of_network(self, network: usize, networks: usize) -> Progress {
+        match self {
+            Progress::Network { rows, of, loss, .. } => {
+                Progress::Network { network, networks, rows, of, loss }
+            }
+            heads @ Progress::Heads { .. } => heads,
+        }
+    }
 }
 
 /// Why nothing was trained.

@@ -24,6 +24,8 @@ const LONGEST: usize = 500;
 
 /// What is known of strangers' requests.
 pub(super) struct Strangers {
+    /// Networks that were trained to know it.
+    pub(super) networks: usize,
     /// The temperature that fits them.
     pub(super) temperature: f32,
     /// How novel each is that is about something.
@@ -47,13 +49,14 @@ pub(super) fn judge(
         return Ok(None);
     }
     let mut held = Vec::new();
-    for part in &parts {
+    for (number, part) in parts.iter().enumerate() {
         let is_held = |row: &&Row| part.contains(&row.source.as_str());
         let (out, kept): (Vec<&Row>, Vec<&Row>) = rows.requests.iter().partition(is_held);
         let kept: Vec<Row> = kept.into_iter().cloned().collect();
         let inner = Rows { requests: &kept, ..rows };
         let mut trainer = Trainer::new(recipe, labels.len(), seen(recipe, inner.learned()))?;
-        trainer.run(&examples(recipe, inner, labels), progress, &mut |_, _| Ok(()))?;
+        let mut step = |step: Progress| progress(step.of_network(number + 1, parts.len() + 1));
+        trainer.run(&examples(recipe, inner, labels), &mut step, &mut |_, _| Ok(()))?;
         held.push(Held { model: finish::bare(recipe, &trainer, labels, inner)?, out });
     }
     let known = |row: &&&Row| row.domain.as_ref().is_some_and(|domain| labels.contains(domain));
@@ -72,7 +75,7 @@ pub(super) fn judge(
     let none = none::of_strangers(&held, true, recipe.seed);
     let (novelties, _) = novelties(&mut held, &none);
     let traffic = traffic(&mut held, labels, &finish::ranks(novelties.clone()));
-    Ok(Some(Strangers { temperature, novelties, none, traffic, figures }))
+    Ok(Some(Strangers { networks: parts.len(), temperature, novelties, none, traffic, figures }))
 }
 
 /// What the networks say of short requests that stand by themselves, drawn by their hashes.
