@@ -213,11 +213,17 @@ impl std::fmt::Display for TooFew {
                 "at most {percent:.1} % cannot be promised: already the surest of the {graded} graded prompts go wrong too often; give experts that answer better, or allow more"
             );
         }
-        let share = needing.max(1) as f64 / graded.max(1) as f64;
+        if needing == 0 {
+            return write!(
+                f,
+                "at most {percent:.1} % cannot be promised from {graded} graded prompts, none of which needs the large model: it takes {wanted} that do"
+            );
+        }
+        let share = needing as f64 / graded.max(1) as f64;
         let more = ((wanted - needing) as f64 / share).ceil();
         write!(
             f,
-            "at most {percent:.1} % cannot be promised from {graded} graded prompts, of which {needing} need the large model: it takes {wanted} of those, about {more} more graded prompts"
+            "at most {percent:.1} % cannot be promised from {graded} graded prompts, of which {needing} need the large model: it takes {wanted} of those, about {more} more graded prompts to promise from (`calibrate` keeps two in five of its own for that)"
         )
     }
 }

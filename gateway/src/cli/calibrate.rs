@@ -34,6 +34,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
+    if args.fallback.as_ref().is_some_and(|fallback| args.experts.contains(fallback)) {
+        return Err(Exit::Usage(
+            "the fallback is one of the experts: an expert is held against another model".into(),
+        ));
+    }
     let model = super::load_router_model(&args.model)?;
     let rows = read(args)?;
     learn(&model, &rows, &args.experts, args.fallback.as_ref(), args.out.as_deref())

@@ -113,11 +113,12 @@ impl Session<'_> {
                 Verdict::Domain(domain) => {
                     let mut label = Label::of(item, domain, also);
                     let goes = if label.domain.is_some() { self.grade(item, &mut label)? } else { Goes::On };
-                    self.labels.append(&label)?;
-                    self.made += 1;
                     if goes == Goes::Stops {
+                        // half a label is asked for again
                         return Ok(());
                     }
+                    self.labels.append(&label)?;
+                    self.made += 1;
                 }
             }
         }

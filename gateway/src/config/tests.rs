@@ -393,6 +393,8 @@ fn an_address_that_can_only_fail_is_refused_where_it_stands() {
     }
     for (url, what) in [
         ("http://127.0.0.1:0/v1", "port 0"),
+        ("http://127.0.0.1:99999/v1", "from 1 to 65535"),
+        ("http://[::1]:65536/v1", "from 1 to 65535"),
         ("http://h/v1#x", "has no `#`"),
         ("http://127.0.0.1:8080/v1", "own `server.listen`"),
         ("https://h/v1/chat/completions", "`/chat/completions` is not part"),

@@ -308,6 +308,12 @@ const LITTLE: f64 = 0.02;
 /// What was found, in words.
 fn verdict(Pair { strong, weak, report, .. }: &Pair) -> String {
     let gap = report.strong - report.weak;
+    if gap < -LITTLE {
+        return format!(
+            "{strong}, named as the strong one, answers worse than {weak} ({:.3} and {:.3}): always {weak} would do.",
+            report.strong, report.weak
+        );
+    }
     if gap < LITTLE {
         return format!(
             "{strong} is hardly better than {weak} here ({:.3} and {:.3}): always {weak} would do.",
@@ -453,7 +459,8 @@ mod tests {
 
     #[test]
     fn the_verdict_says_in_words_what_the_controls_say() {
-        assert!(judged(0.51, true, 0.5).contains("always small would do"));
+        assert!(judged(0.51, true, 0.5).contains("hardly better than small"));
+        assert!(judged(0.4, true, 0.5).contains("answers worse than small"));
         assert!(judged(0.52, true, 0.5).contains("knows something of where"));
         assert!(judged(0.9, false, 0.5).contains("dealing at random would do as well"));
         assert!(judged(0.9, true, 0.69).ends_with(

@@ -72,6 +72,14 @@ struct Written {
     prompt: String,
 }
 
+/// How every label begins.
+const BEGINS: &[u8] = b"{\"prompt\":";
+
+/// Whether a line without its end may be what is left of a label.
+fn is_cut_label(line: &[u8]) -> bool {
+    line.starts_with(BEGINS) || BEGINS.starts_with(line)
+}
+
 impl Labels {
     /// Opens or makes the file. A line that was cut off, by a crash in the middle of its writing, is taken out: its
     /// prompt is asked again.
@@ -99,6 +107,10 @@ impl Labels {
                 labels.file.write_all(b"\n").map_err(|error| fault(&error))?;
                 labels.labelled.insert(written.prompt);
                 labels.count += 1;
+            } else if !is_cut_label(&text[whole..]) {
+                return Err(fault(
+                    &"its last line is no label: this is another file; give one of your own with --out",
+                ));
             } else {
                 anstream::eprintln!("{}: its last line was cut off and is taken out", path.display());
                 labels.file.set_len(whole as u64).map_err(|error| fault(&error))?;
@@ -184,6 +196,22 @@ mod tests {
         labels.take_back().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"prompt\":\"a\"}\n");
         assert_eq!(labels.count(), 1);
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_left_alone_though_its_last_line_has_no_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.txt");
+        for text in ["my notes", "{\"key\":\"abc\"}", "{\"prompt\":\"a\",\"domain\":null}\nmy notes"] {
+            std::fs::write(&path, text).unwrap();
+            assert!(Labels::open(&path).is_err(), "{text}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+        for cut in ["{", "{\"pro", "{\"prompt\":\"a"] {
+            std::fs::write(&path, cut).unwrap();
+            assert_eq!(Labels::open(&path).unwrap().count(), 0, "{cut}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
+        }
     }
 
     #[test]

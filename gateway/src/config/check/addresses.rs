@@ -85,6 +85,15 @@ impl Check<'_> {
             self.faults.push(place, "this is no http or https address", help);
             return;
         };
+        let behind_host = uri.authority().and_then(|a| a.as_str().rsplit(']').next()).unwrap_or_default();
+        if behind_host.contains(':') && uri.port_u16().is_none() {
+            self.faults.push(
+                place,
+                "its port is no number from 1 to 65535",
+                "write the port of the model's server",
+            );
+            return;
+        }
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
         let here = format!("{}:{port}", uri.host().unwrap_or_default());
         let path = PATHS.into_iter().find(|path| uri.path().trim_end_matches('/').ends_with(path));
