@@ -310,6 +310,29 @@ fn check_says_where_each_expert_wins_and_why_one_never_does() {
 }
 
 #[test]
+fn check_counts_what_nobody_may_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = |when: &str| {
+        Setup::new()
+            .expert("coder", "127.0.0.1:1".parse().unwrap(), "quality: { code: 0.97, sql: 0.97 }")
+            .large("127.0.0.1:2".parse().unwrap(), "")
+            .section(&format!("rules: [{{ {when} require: [held-by-nobody] }}]"))
+            .yaml()
+    };
+    let found = |when: &str| {
+        fs::write(folder.path().join("experts.yaml"), yaml(when)).unwrap();
+        let said = json(out(&mixgate(folder.path(), &["check", "--json"])).as_bytes());
+        let reach = said["policies"][0]["reach"].clone();
+        ["to_experts", "to_fallback", "unsure", "strange", "refused"]
+            .map(|share| reach[share].as_f64().unwrap())
+    };
+    assert_eq!(found(""), [0.0, 0.0, 0.0, 0.0, 1.0]);
+    let some = found("when: { domain: [legal] },");
+    assert!((some.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{some:?}");
+    assert!(some[4] > 0.05 && some[0] > 0.05 && some[1] > 0.3, "{some:?}");
+}
+
+#[test]
 fn calibrate_refuses_what_does_not_help() {
     let folder = tempfile::tempdir().unwrap();
     graded(folder.path(), 80);

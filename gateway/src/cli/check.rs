@@ -133,13 +133,24 @@ fn show(path: &Path, snapshot: &Snapshot) {
     {
         anstream::println!("\nwho answers requests as people write them, by policy:\n{shares}");
         let name = &snapshot.policies[snapshot.default_policy].name;
-        anstream::println!("\nwhere each expert wins under {name}:\n{}", reach::wins(auto));
+        if !auto.experts.is_empty() {
+            anstream::println!("\nwhere each expert wins under {name}:\n{}", reach::wins(auto));
+        }
     }
+}
+
+/// Columns of a table where there is no terminal.
+const WIDTH: u16 = 160;
+
+/// Columns that a table may have.
+fn width() -> u16 {
+    console::Term::stdout().size_checked().map_or(WIDTH, |(_, columns)| columns)
 }
 
 fn experts(config: &written::Config) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(width());
     table.set_header([
         "expert",
         "model",

@@ -253,7 +253,8 @@ pub struct Policy {
     pub max_under_route: Option<f64>,
     /// Below this probability of the domains that it has figures for, taken together, an expert is not chosen; under
     /// `max_under_route` below this probability of the likeliest domain. Where none is left the fallback answers, reason
-    /// `low_confidence` where the likeliest domain is below it, too. Default 0.4.
+    /// `low_confidence` where the likeliest domain is below it, too. Default 0.4; under that an expert counts with what
+    /// its own domains give alone, so that a lower value hardly ever sends it more.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub min_confidence: Option<f64>,
     /// From this out-of-distribution score on the fallback answers, reason `out_of_distribution`: the share of

@@ -23,6 +23,10 @@ pub struct Reach {
     pub requests: usize,
     /// Share that goes to experts.
     pub to_experts: f64,
+    /// Share that the fallback answers because it is the best choice.
+    pub to_fallback: f64,
+    /// Share that nobody may answer: these get an error.
+    pub refused: f64,
     /// Share that the fallback answers because no expert's domains are likely enough.
     pub unsure: f64,
     /// Share that the fallback answers because the text is too strange, or nothing was promised for its domain.
@@ -73,20 +77,27 @@ pub(super) fn reach(snapshot: &Snapshot, policy: usize) -> Option<Reach> {
         |is: &dyn Fn(&Decided<'_>) -> bool| share(decided.iter().filter(|d| is(d)).count(), decided.len());
     let fallback = snapshot.fallback;
     let experts = snapshot.experts.iter().filter(|expert| expert.index != fallback);
+    let by_fallback = |decided: &Decided<'_>, is: &dyn Fn(Reason) -> bool| {
+        decided.chosen == Some(fallback) && is(decided.reason)
+    };
+    let unsure = |reason: Reason| reason == Reason::LowConfidence;
+    let strange = |reason: Reason| reason == Reason::OutOfDistribution;
     Some(Reach {
         requests: requests.len(),
-        to_experts: of(&|decided| decided.chosen != fallback),
-        unsure: of(&|decided| decided.chosen == fallback && decided.reason == Reason::LowConfidence),
-        strange: of(&|decided| decided.chosen == fallback && decided.reason == Reason::OutOfDistribution),
+        to_experts: of(&|decided| decided.chosen.is_some_and(|chosen| chosen != fallback)),
+        to_fallback: of(&|decided| by_fallback(decided, &|reason| !unsure(reason) && !strange(reason))),
+        refused: of(&|decided| decided.chosen.is_none()),
+        unsure: of(&|decided| by_fallback(decided, &unsure)),
+        strange: of(&|decided| by_fallback(decided, &strange)),
         experts: experts.map(|expert| won(snapshot, policy, expert, &decided)).collect(),
     })
 }
 
-/// A request and who would take it.
+/// A request and who would take it; nobody where it is refused.
 struct Decided<'a> {
     request: &'a Request,
     scores: Scores,
-    chosen: usize,
+    chosen: Option<usize>,
     reason: Reason,
 }
 
@@ -97,7 +108,7 @@ fn decide<'a>(snapshot: &Snapshot, policy: usize, request: &'a Request) -> Decid
         let _scores = snapshot.classifier.judge(&request.text, &snapshot.panel, &mut chances, &mut || false);
     }
     let Choice { order, reason } = choose(snapshot, policy, &scores, &chances);
-    let chosen = order.first().copied().unwrap_or(snapshot.fallback);
+    let chosen = order.first().copied();
     Decided { request, scores, chosen, reason }
 }
 
@@ -111,7 +122,7 @@ fn share(part: usize, of: usize) -> f64 {
 }
 
 fn won(snapshot: &Snapshot, policy: usize, expert: &Expert, decided: &[Decided<'_>]) -> Won {
-    let got: Vec<&Decided<'_>> = decided.iter().filter(|d| d.chosen == expert.index).collect();
+    let got: Vec<&Decided<'_>> = decided.iter().filter(|d| d.chosen == Some(expert.index)).collect();
     let domains = snapshot.classifier.domains();
     let known = (0..domains.len()).filter(|&domain| expert.knows(domain));
     let domain = |domain: usize| WonDomain {
@@ -147,7 +158,10 @@ fn why_never(snapshot: &Snapshot, policy: usize, expert: &Expert) -> String {
         return format!("the policy requires {tag}, which it lacks");
     }
     match (expert.price, fallback.price) {
-        (None, Some(_)) => return "it has no `price`, so it counts as the dearest".to_owned(),
+        (None, _) if expert.reports_cost => {
+            return "its price is told by its answers only, so it counts as the dearest".to_owned();
+        }
+        (None, _) => return "it has no `price`, so it counts as the dearest".to_owned(),
         (Some(_), Some(_)) if usual_cost(expert) >= usual_cost(fallback) => {
             return format!("it is not cheaper than the fallback `{}`", fallback.name);
         }
@@ -155,10 +169,18 @@ fn why_never(snapshot: &Snapshot, policy: usize, expert: &Expert) -> String {
     }
     let standing = |&domain: &usize| Standing::of(snapshot, policy, expert, domain);
     let all: Vec<Standing> = known.iter().map(standing).collect();
-    if let Some(won) = all.iter().find(|standing| standing.chosen == expert.index) {
+    let by_figures = expert.head.is_none() && fallback.head.is_none();
+    if let Some(won) = all.iter().filter(|_| by_figures).find(|standing| standing.chosen == expert.index) {
         return format!("no request of the sample was surely enough about {}", labels[won.domain]);
     }
     let Some(best) = all.iter().min_by(|a, b| a.below.total_cmp(&b.below)) else { return String::new() };
+    if expert.quality.iter().all(Option::is_none) || fallback.head.is_some() {
+        // chances differ from prompt to prompt, so that no one figure stands for a domain
+        return format!(
+            "no chance of the sample was near enough to the fallback's ({})",
+            named.policy.describe()
+        );
+    }
     let domain = &labels[best.domain];
     match (&best.why_not, best.chosen == snapshot.fallback) {
         (Some(why), _) => format!("in {domain}: {why}"),
@@ -209,11 +231,16 @@ impl fmt::Display for Reach {
         let percent = |share: f64| 100.0 * share;
         write!(
             f,
-            "of {} requests as people write them: {:.0} % to experts; the fallback has {:.0} % because the router is unsure, {:.0} % because the text is strange or nothing was promised",
+            "of {} requests as people write them: {:.0} % to experts; to the fallback {:.0} % as the best choice, {:.0} % because the router is unsure, {:.0} % because the text is strange or nothing was promised",
             self.requests,
             percent(self.to_experts),
+            percent(self.to_fallback),
             percent(self.unsure),
             percent(self.strange),
-        )
+        )?;
+        if self.refused > 0.0 {
+            write!(f, "; {:.0} % are refused, as nobody may answer", percent(self.refused))?;
+        }
+        Ok(())
     }
 }

@@ -8,6 +8,9 @@
 use super::{Candidate, Choice, Evidence, Gate, Policy, Steady, with_fallback_first};
 use crate::record::Reason;
 
+/// What sums of figures may be off by rounding: 0.80 beside 1 is within a tolerance of 0.20 for every request.
+const ROUNDING: f32 = 1e-5;
+
 /// The policy and its dials.
 #[derive(Debug, Clone, Copy)]
 pub struct Tolerance {
@@ -65,12 +68,17 @@ impl Policy for Tolerance {
                 && candidates[place].why_not.is_none()
                 && self.competes(&candidates[place], evidence)
                 && cost(place) < cost(chosen)
-                && gap(place) > self.tolerance
+                && gap(place) > self.tolerance + ROUNDING
         });
         Some(Steady {
             dial: "tolerance",
             value: self.tolerance,
-            from: if chosen == fallback { 0.0 } else { gap(chosen) },
+            // a fallback that is shut out answers at no tolerance
+            from: if candidates[fallback].why_not.is_some() || chosen == fallback {
+                0.0
+            } else {
+                gap(chosen)
+            },
             to: cheaper.map(gap).min_by(f32::total_cmp),
         })
     }
@@ -93,7 +101,7 @@ impl Tolerance {
         evidence: Evidence<'_>,
         fallback: usize,
     ) -> Vec<usize> {
-        let floor = candidates[fallback].quality - self.tolerance;
+        let floor = candidates[fallback].quality - self.tolerance - ROUNDING;
         let good = |c: &Candidate<'_>| self.competes(c, evidence) && c.quality >= floor;
         let mut good: Vec<usize> =
             (0..candidates.len()).filter(|i| *i == fallback || good(&candidates[*i])).collect();
@@ -188,6 +196,33 @@ mod tests {
             weighed(0.2, 0.1, &[], |policy, all, evidence| policy.steady(all, evidence, FALLBACK)),
             None
         );
+    }
+
+    #[test]
+    fn a_figure_just_within_the_tolerance_is_within_it_for_every_request() {
+        let policy = Tolerance { tolerance: 0.2, gate: Gate { min_confidence: 0.4, max_ood: 0.99 } };
+        let experts = [expert(0, "small", &[Some(0.8), None, None]), expert(1, "large", &[Some(1.0); 3])];
+        let reference = crate::expert::Reference::of(&experts[1], &[]);
+        for hundredth in 40..100 {
+            let own = hundredth as f32 / 100.0;
+            let domains = [own, (1.0 - own) / 3.0, (1.0 - own) * 2.0 / 3.0];
+            let candidate = |expert| {
+                let expected = Expert::expected(expert, &reference, &domains, &[]);
+                let crate::expert::Expected { quality, own } = expected;
+                Candidate {
+                    expert,
+                    quality,
+                    own,
+                    chance: None,
+                    cost: Some(MicroUsd(expert.index as i64)),
+                    why_not: None,
+                }
+            };
+            let candidates: Vec<Candidate<'_>> = experts.iter().map(candidate).collect();
+            let top = usize::from(domains[2] > own) * 2;
+            let evidence = Evidence { domains: &domains, top, confidence: domains[top], ood: 0.5 };
+            assert_eq!(policy.choose(&candidates, Some(evidence), 1).order[0], 0, "{own}");
+        }
     }
 
     #[test]

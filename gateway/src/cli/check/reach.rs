@@ -16,11 +16,13 @@ pub(super) fn shares(snapshot: &Snapshot) -> Option<Table> {
         let shares = reaches.iter().map(|reach| percent(reach.experts[place].share));
         table.add_row([won.expert.clone()].into_iter().chain(shares));
     }
-    let of_fallback = |reach: &Reach| {
-        let chosen = 1.0 - reach.to_experts - reach.unsure - reach.strange;
-        [chosen, reach.unsure, reach.strange]
-    };
-    let why = ["fallback, the best choice", "fallback, unsure", "fallback, strange text or no promise"];
+    let of_fallback = |reach: &Reach| [reach.to_fallback, reach.unsure, reach.strange, reach.refused];
+    let why = [
+        "fallback, the best choice",
+        "fallback, unsure",
+        "fallback, strange text or no promise",
+        "nobody may: an error",
+    ];
     for (place, why) in why.into_iter().enumerate() {
         let shares = reaches.iter().map(|reach| percent(of_fallback(reach)[place]));
         table.add_row([why.to_owned()].into_iter().chain(shares));
@@ -31,7 +33,12 @@ pub(super) fn shares(snapshot: &Snapshot) -> Option<Table> {
 
 /// What each expert gets under one policy, domain by domain.
 pub(super) fn wins(reach: &Reach) -> Table {
-    let heads = ["expert", "of all", "of these foreign", "of its domains, and from which probability on"];
+    let heads = [
+        "expert",
+        "of all",
+        "labelled with no domain of its own",
+        "of its domains, and from which probability on",
+    ];
     let mut table = table(heads.map(str::to_owned).into_iter());
     for Won { expert, share, foreign, domains, never } in &reach.experts {
         let won = |won: &WonDomain| match won.from {
@@ -105,6 +112,7 @@ fn percent(share: f64) -> String {
 fn table(header: impl Iterator<Item = String>) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(super::width());
     table.set_header(header);
     table
 }
