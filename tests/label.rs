@@ -105,6 +105,33 @@ fn stopping_loses_nothing_and_the_next_run_goes_on() {
     assert_eq!(told(&labels(folder.path()), "domain"), [(UNSURE, &value!("chat")), (SURE, &value!("code"))]);
 }
 
+#[test]
+fn the_same_words_in_two_conversations_are_two_prompts() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |about: &str| {
+        let messages =
+            value!([{"role": "user", "content": about}, {"role": "user", "content": "make it shorter"}]);
+        value!({"prompt": "make it shorter", "messages": messages}).to_string()
+    };
+    let rows = [row("a poem about rain"), row("a SQL query of all users"), row("a poem about rain")];
+    let file = written(folder.path(), "prompts.jsonl", &rows.join("\n"));
+    let ran = label(folder.path(), "writing\nq\n", &file);
+    assert!(good(&ran).contains("1 labels more, 1 in all, 1 prompts left"), "{ran:?}");
+    let ran = label(folder.path(), "sql\n", &file);
+    assert!(good(&ran).contains("1 labels more, 2 in all, 0 prompts left"), "{ran:?}");
+}
+
+#[test]
+fn who_stops_before_the_grade_is_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = value!({"prompt": SURE, "answers": {"a": "fn f() {}", "b": "def f(): pass"}});
+    let file = written(folder.path(), "prompts.jsonl", &row.to_string());
+    let ran = label(folder.path(), "code\n1\nq\n", &file);
+    assert!(good(&ran).contains("0 labels more, 0 in all, 1 prompts left"), "{ran:?}");
+    good(&label(folder.path(), "code\n1\n0\n", &file));
+    assert_eq!(labels(folder.path())[0]["models"], value!({"a": 1, "b": 0}));
+}
+
 /// A record of the decision log.
 fn record(n: usize, text: &str) -> Json {
     value!({

@@ -46,7 +46,7 @@ pub(super) fn run(args: Args) -> Result<(), Exit> {
     let mut items = item::read(&files)?;
     let all = items.len();
     let mut labels = Labels::open(&out)?;
-    items.retain(|item| !labels.has(&item.prompt));
+    items.retain(|item| !labels.has(&item.key()));
     if no_grades {
         items.iter_mut().for_each(|item| item.answers.clear());
     }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::item::Item;
+use super::item::{Item, Key, key};
 use crate::cli::Exit;
 use crate::record::Rfc3339;
 
@@ -61,7 +61,7 @@ impl<'a> Label<'a> {
 pub(super) struct Labels {
     path: PathBuf,
     file: File,
-    labelled: HashSet<String>,
+    labelled: HashSet<Key>,
     count: usize,
     /// Where each label of this run begins.
     begins: Vec<u64>,
@@ -70,6 +70,14 @@ pub(super) struct Labels {
 #[derive(Deserialize)]
 struct Written {
     prompt: String,
+    #[serde(default)]
+    messages: Option<Box<RawValue>>,
+}
+
+impl Written {
+    fn key(&self) -> Key {
+        key(&self.prompt, self.messages.as_deref())
+    }
 }
 
 /// How every label begins.
@@ -98,14 +106,14 @@ impl Labels {
             }
             let written: Written = serde_json::from_slice(line)
                 .map_err(|error| Exit::Input(format!("{}:{}: {error}", path.display(), index + 1)))?;
-            labels.labelled.insert(written.prompt);
+            labels.labelled.insert(written.key());
             labels.count += 1;
         }
         if whole < text.len() {
             // what is a whole label lacks its line end only
             if let Ok(written) = serde_json::from_slice::<Written>(&text[whole..]) {
                 labels.file.write_all(b"\n").map_err(|error| fault(&error))?;
-                labels.labelled.insert(written.prompt);
+                labels.labelled.insert(written.key());
                 labels.count += 1;
             } else if !is_cut_label(&text[whole..]) {
                 return Err(fault(
@@ -120,8 +128,8 @@ impl Labels {
     }
 
     /// Whether a prompt is labelled.
-    pub(super) fn has(&self, prompt: &str) -> bool {
-        self.labelled.contains(prompt)
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.labelled.contains(key)
     }
 
     /// Labels in the file.
@@ -175,7 +183,7 @@ mod tests {
             std::fs::write(&path, format!("{{\"prompt\":\"a\"}}\n{last}")).unwrap();
             let mut labels = Labels::open(&path).unwrap();
             assert_eq!(
-                (labels.has("a"), labels.has("b"), labels.count()),
+                (labels.has(&key("a", None)), labels.has(&key("b", None)), labels.count()),
                 (true, whole, 1 + usize::from(whole))
             );
             labels.append(&Label::of(&item("c"), None, Vec::new())).unwrap();

@@ -35,7 +35,20 @@ pub(super) struct Answer {
     pub(super) text: Option<String>,
 }
 
+/// What one prompt is told from another by: the same words in another conversation are another prompt.
+pub(super) type Key = (String, Option<String>);
+
+/// The key of a prompt and the conversation that ends with it.
+pub(super) fn key(prompt: &str, messages: Option<&RawValue>) -> Key {
+    (prompt.to_owned(), messages.map(|messages| messages.get().to_owned()))
+}
+
 impl Item {
+    /// What it is told from others by.
+    pub(super) fn key(&self) -> Key {
+        key(&self.prompt, self.messages.as_deref())
+    }
+
     /// As the router model reads it.
     pub(super) fn row(&self) -> Row {
         let messages = self.messages.as_ref().map(|messages| messages.get().to_owned());
@@ -108,7 +121,7 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Item>, Exit> {
             graded.extend(line.decision.clone());
             match line.item() {
                 Some(item) if item.prompt.trim().is_empty() => without += 1,
-                Some(item) => items.extend(seen.insert(item.prompt.clone()).then_some(item)),
+                Some(item) => items.extend(seen.insert(item.key()).then_some(item)),
                 None => without += 1,
             }
         }
