@@ -167,20 +167,19 @@ fn why_never(snapshot: &Snapshot, policy: usize, expert: &Expert) -> String {
         }
         _ => {}
     }
-    let standing = |&domain: &usize| Standing::of(snapshot, policy, expert, domain);
-    let all: Vec<Standing> = known.iter().map(standing).collect();
-    let by_figures = expert.head.is_none() && fallback.head.is_none();
-    if let Some(won) = all.iter().filter(|_| by_figures).find(|standing| standing.chosen == expert.index) {
-        return format!("no request of the sample was surely enough about {}", labels[won.domain]);
-    }
-    let Some(best) = all.iter().min_by(|a, b| a.below.total_cmp(&b.below)) else { return String::new() };
-    if expert.quality.iter().all(Option::is_none) || fallback.head.is_some() {
+    if expert.head.is_some() || fallback.head.is_some() {
         // chances differ from prompt to prompt, so that no one figure stands for a domain
         return format!(
-            "no chance of the sample was near enough to the fallback's ({})",
+            "for no request of the sample is it the cheapest that may answer and is expected to do so well enough ({})",
             named.policy.describe()
         );
     }
+    let standing = |&domain: &usize| Standing::of(snapshot, policy, expert, domain);
+    let all: Vec<Standing> = known.iter().map(standing).collect();
+    if let Some(won) = all.iter().find(|standing| standing.chosen == expert.index) {
+        return format!("no request of the sample was surely enough about {}", labels[won.domain]);
+    }
+    let Some(best) = all.iter().min_by(|a, b| a.below.total_cmp(&b.below)) else { return String::new() };
     let domain = &labels[best.domain];
     match (&best.why_not, best.chosen == snapshot.fallback) {
         (Some(why), _) => format!("in {domain}: {why}"),
@@ -212,8 +211,7 @@ impl Standing {
         let mut sure = vec![0.0; snapshot.classifier.domains().len()];
         sure[domain] = 1.0;
         let scores = Scores::new(&sure, 0.0);
-        let chances = vec![0.5; snapshot.panel.names().len()];
-        let candidates = weigh_scores(snapshot, policy, &scores, &chances, &USUAL);
+        let candidates = weigh_scores(snapshot, policy, &scores, &[], &USUAL);
         let choice =
             snapshot.policies[policy].policy.choose(&candidates, Some(evidence(&scores)), snapshot.fallback);
         let quality = |place: usize| candidates[place].quality;
