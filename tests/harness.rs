@@ -145,15 +145,20 @@ impl Setup {
         self.start_with(Arc::new(StandIn::default())).await
     }
 
-    /// Runs it with the built-in router model.
+    /// Runs it with the router model that it names, by default the built-in one.
     pub(crate) async fn start_real(self) -> Rig {
-        self.start_with(Arc::new(router_model::RouterModel::builtin().unwrap())).await
+        let classifier = gateway::snapshot::load_classifier(&self.checked().config).unwrap();
+        self.start_with(classifier).await
+    }
+
+    fn checked(&self) -> config::Checked {
+        let yaml = self.yaml();
+        let checked = config::parse("test.yaml", &yaml, &|_| None);
+        checked.unwrap_or_else(|faults| panic!("{faults}\n{yaml}"))
     }
 
     pub(crate) async fn start_with(self, classifier: Arc<dyn Classifier>) -> Rig {
-        let yaml = self.yaml();
-        let checked = config::parse("test.yaml", &yaml, &|_| None);
-        let checked = checked.unwrap_or_else(|faults| panic!("{faults}\n{yaml}"));
+        let checked = self.checked();
         Rig { gateway: Gateway::start(checked, None, classifier, Lanes::ambient(), None).await.unwrap() }
     }
 }

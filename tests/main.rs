@@ -27,6 +27,7 @@ mod log;
 mod money;
 mod newcomer;
 mod operators;
+mod own_domains;
 mod process;
 mod reference;
 mod refusals;

@@ -14,6 +14,12 @@ pub trait Classifier: Send + Sync + std::fmt::Debug {
     /// Names of the domains, in the order of the scores.
     fn domains(&self) -> &[String];
 
+    /// Where a domain stands among the scores, by its name; where it has a name of one's own, by that which the model gave
+    /// it, too.
+    fn place(&self, domain: &str) -> Option<usize> {
+        self.domains().iter().position(|known| known == domain)
+    }
+
     /// Short stable id of the model.
     fn version(&self) -> &str;
 

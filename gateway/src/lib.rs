@@ -59,6 +59,7 @@ pub mod meter;
 pub mod mock;
 pub mod origin;
 pub mod overdue;
+pub mod own_domains;
 pub mod past;
 pub mod plan;
 pub mod policy;

@@ -16,7 +16,9 @@ use crate::constraint::{Capabilities, Rule, tags_of};
 use crate::dispatch::RetryBudget;
 use crate::expert::endpoint::Endpoint;
 use crate::expert::{Expert, Timeouts};
+
 use crate::meter::{ExpertMeter, Meter};
+use crate::own_domains::{Groups, OwnDomains};
 use crate::policy;
 use crate::price::Price;
 use crate::provider;
@@ -188,8 +190,22 @@ pub fn load_classifier(config: &Config) -> Result<Arc<dyn Classifier>, String> {
     } else {
         load_router_file(name)?
     };
+    let model = own_domains(config, model)?;
     check_names(config, &*model)?;
     Ok(model)
+}
+
+/// The model by the names of `domains:`, where there are any.
+fn own_domains(config: &Config, model: Arc<RouterModel>) -> Result<Arc<dyn Classifier>, String> {
+    if config.domains.is_empty() {
+        return Ok(model);
+    }
+    let domains: Vec<&str> = model.domains().iter().map(String::as_str).collect();
+    let groups = Groups::new(&config.domains, &domains).map_err(|faults| {
+        let lines = faults.iter().map(|fault| format!("domains: {}; {}", fault.what, fault.help));
+        lines.collect::<Vec<_>>().join("\n")
+    })?;
+    Ok(Arc::new(OwnDomains::new(model, groups)))
 }
 
 /// The file that was loaded last, by its hash: a reload that does not change it costs no second copy.

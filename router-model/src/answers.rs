@@ -53,6 +53,11 @@ impl Graded {
         Scores::new(&held[..domains], f32::from(self.ood) / 255.0)
     }
 
+    /// The same where domains count together; see [`Scores::grouped`].
+    pub fn grouped(&self, groups: &[usize]) -> Graded {
+        Graded::of(&self.scores(groups.len()).grouped(groups))
+    }
+
     /// Position of the likeliest domain.
     pub fn domain(&self) -> usize {
         usize::from(self.top)
@@ -117,6 +122,12 @@ impl AnswerSet {
     /// Whether there is no prompt.
     pub fn is_empty(&self) -> bool {
         self.prompts.is_empty()
+    }
+
+    /// The same where domains count together; see [`Scores::grouped`].
+    pub fn grouped(&self, groups: &[usize]) -> AnswerSet {
+        let prompts = self.prompts.iter().map(|prompt| prompt.grouped(groups)).collect();
+        AnswerSet { prompts, ..self.clone() }
     }
 
     /// Leaves out what it says of some models.
@@ -247,6 +258,15 @@ mod tests {
         assert!((two.samples[0].wish - 0.45).abs() < 1e-3, "{:?}", two.samples[0]);
         assert_eq!(of(&["small", "other"]).unwrap().samples.len(), 99);
         assert!(of(&["absent"]).is_none());
+    }
+
+    #[test]
+    fn what_counts_together_is_graded_together() {
+        let one = |set: &AnswerSet| set.answered(&[0]).next().unwrap().0;
+        let (set, whole) = (set(1), set(1).grouped(&[0, 0]));
+        assert_eq!((one(&set).domain(), one(&whole).domain()), (0, 0));
+        assert_eq!(one(&whole).scores(1).domains(), [1.0]);
+        assert_eq!(one(&set.grouped(&[1, 0])).domain(), 1);
     }
 
     #[test]

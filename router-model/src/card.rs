@@ -41,6 +41,9 @@ pub struct Card {
     /// How it does on requests of writers that were kept out of training, in turn; `None` where it learned from none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strangers: Option<StrangerFigures>,
+    /// What labels of a user's own taught it since, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taught: Vec<Taught>,
     /// The files it was trained and tuned on.
     pub files: Vec<DataFile>,
     /// Where the training rows came from, by name.
@@ -157,6 +160,19 @@ pub struct StrangerFigures {
     pub none: usize,
     /// Chance that one of those is more novel than one about something.
     pub none_auroc: f32,
+}
+
+/// What labels of a user's own taught a model.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Taught {
+    /// The labels.
+    pub file: DataFile,
+    /// Domains that the model did not know before.
+    pub new: Vec<String>,
+    /// Share of them, of known domains, that is named as labelled without learning.
+    pub before: f32,
+    /// The same after learning from the others.
+    pub after: f32,
 }
 
 /// A file of labelled prompts.

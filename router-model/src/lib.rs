@@ -42,7 +42,9 @@ mod weights;
 
 pub use card::{
     AnswersCard, Card, DataFile, DevFigures, DomainQuality, Known, LengthCard, Source, StrangerFigures,
+    Taught,
 };
+pub use data::NONE;
 pub use encode::{Encoding, FEATURE_VERSION, KINDS};
 pub use explain::{Attribution, MAX_WORDS};
 pub use heads::{Head, Heads};

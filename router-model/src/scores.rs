@@ -36,6 +36,16 @@ impl Scores {
         Scores { domains, count, ood, ..self }
     }
 
+    /// The same where domains count together: domain `i` is a part of group `groups[i]`.
+    pub fn grouped(&self, groups: &[usize]) -> Scores {
+        let (mut held, mut count) = ([0.0; MAX_DOMAINS], 0);
+        for (chance, &group) in self.domains().iter().zip(groups) {
+            held[group] += chance;
+            count = count.max(group + 1);
+        }
+        self.with_domains(&held[..count], self.ood)
+    }
+
     /// The same with a chance of «none of the domains».
     pub(crate) fn with_none(self, none: f32) -> Scores {
         Scores { none, ..self }
@@ -116,6 +126,14 @@ mod tests {
     fn the_chance_of_none_stands_beside_the_domains() {
         let scores = Scores::new(&[0.4, 0.6], 0.1).with_none(0.9);
         assert_eq!((scores.domains(), scores.none(), scores.ood()), (&[0.4, 0.6][..], 0.9, 0.1));
+    }
+
+    #[test]
+    fn domains_that_count_together_have_the_sum_of_their_chances() {
+        let scores = Scores::new(&[0.3, 0.45, 0.25], 0.1).with_none(0.2).with_output_tokens(90.0);
+        let grouped = scores.grouped(&[0, 1, 0]);
+        assert_eq!((grouped.domains(), grouped.top()), (&[0.55, 0.45][..], (0, 0.55)));
+        assert_eq!((grouped.ood(), grouped.none(), grouped.output_tokens()), (0.1, 0.2, Some(90.0)));
     }
 
     #[test]

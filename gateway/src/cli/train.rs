@@ -3,6 +3,7 @@
 //! The same files, options and program give the same bytes, so that a model can be checked by making it
 //! again; for this the day in the card is an option and not the clock's.
 
+mod add;
 #[cfg(feature = "encoder")]
 mod distill;
 mod from_log;
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     requests: Vec<PathBuf>,
     /// Prompts to calibrate on, of the same shape; none of them should be among the others.
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["distill", "from_log"])]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["distill", "from_log", "add"])]
     dev: Option<PathBuf>,
     /// Graded answers to learn the chances of models from: JSON lines with `prompt` and `models`. Rows whose
     /// `split` is `dev` are not learned from, but carried to make promises; of other splits than `train` none is used.
@@ -36,12 +37,16 @@ pub(crate) struct Args {
     outcomes: Vec<PathBuf>,
     /// Train no network, but learn the chances of one's own experts from this decision log, whose records must have
     /// their text (`log.content: full`). The experts' names become names of the catalogue.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["domains", "requests", "folds", "dev", "outcomes", "distill", "words", "checkpoints", "epochs", "seed", "date"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["domains", "add", "requests", "folds", "dev", "outcomes", "distill", "words", "checkpoints", "epochs", "seed", "date"])]
     from_log: Option<PathBuf>,
     /// What was said of the answers in the log: JSON lines with `decision`, its id, and `score`, 0 to 1.
     #[arg(long, value_name = "FILE", requires = "from_log")]
     grades: Option<PathBuf>,
-    /// The router model that `--from-log` starts from: `builtin`, or a file.
+    /// Train no network, but teach a model by the labels of `--domains`, such as `mixgate label` writes: from 25 on it
+    /// names the domains more as you do, and from 50 examples it learns a domain that it does not know.
+    #[arg(long, requires = "domains", conflicts_with_all = ["requests", "folds", "dev", "outcomes", "distill", "words", "checkpoints", "epochs", "seed", "date"])]
+    add: bool,
+    /// The router model that `--from-log` and `--add` start from: `builtin`, or a file.
     #[arg(long, value_name = "FILE", default_value = "builtin")]
     model: String,
     /// Where the model, or what `--distill` makes, goes.
@@ -79,6 +84,11 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
     if let Some(log) = &args.from_log {
         let model = super::load_router_model(&args.model)?;
         return from_log::run(&model, log, args.grades.as_deref(), &args.out);
+    }
+    if let (true, Some(labels)) = (args.add, &args.domains) {
+        let model = super::load_router_model(&args.model)?;
+        let (rows, file) = read(labels)?;
+        return add::run(&model, rows, file, &args.out);
     }
     match (&args.distill, &args.domains, &args.dev) {
         (Some(teacher), Some(domains), _) => {

@@ -10,14 +10,18 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use http::HeaderName;
 use http::uri::Authority;
+use router_model::TAXONOMY;
 
 use super::fault::{Faults, Place, suggestion};
 use super::tree::Spot;
 use super::written::{Config, Expert, Policy, Pricing, Tenant};
+use crate::own_domains::{Groups, Misnamed};
 
 /// Checks everything that needs more than one value; returns remarks that refuse nothing.
 pub(super) fn check(config: &Config, tree: &Spot, faults: &mut Faults) -> Vec<String> {
-    let mut check = Check { config, tree, faults, warnings: Vec::new() };
+    let domains = TAXONOMY.map(String::from).to_vec();
+    let mut check = Check { config, tree, faults, domains, warnings: Vec::new() };
+    check.own_domains();
     check.server();
     check.bounds();
     check.names();
@@ -33,6 +37,8 @@ struct Check<'c> {
     config: &'c Config,
     tree: &'c Spot,
     faults: &'c mut Faults,
+    /// What requests can be about, with the built-in router model.
+    domains: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -242,10 +248,40 @@ impl<'c> Check<'c> {
     }
 
     fn domain(&mut self, domain: &str, place: Place) {
-        let known = router_model::TAXONOMY;
-        if !known.contains(&domain) {
-            let help = suggestion(domain, known);
-            self.faults.push(place, format!("the router model knows no domain `{domain}`"), help);
+        if self.domains.iter().any(|known| known == domain) {
+            return;
+        }
+        let owner =
+            self.config.domains.iter().find(|(_, parts)| parts.names().iter().any(|part| part == domain));
+        let help = match owner {
+            Some((own, _)) => format!("by `domains:` its name is `{own}`"),
+            None => suggestion(domain, self.domains.iter().map(String::as_str)),
+        };
+        self.faults.push(place, format!("the router model knows no domain `{domain}`"), help);
+    }
+
+    fn own_domain(&self, name: &str) -> Place {
+        self.tree.get("domains").and_then(|domains| domains.key(name)).unwrap_or_default()
+    }
+
+    /// Names of one's own for domains. What a model that is read from a file knows is seen when it is loaded.
+    fn own_domains(&mut self) {
+        for name in self.config.domains.keys().filter(|name| !is_name(name)) {
+            let place = self.own_domain(name);
+            let help = "letters, digits, `-`, `_`, `.`; it becomes a header and a label";
+            self.faults.push(place, format!("`{name}` is no name for a domain"), help);
+        }
+        if self.config.router.model != "builtin" {
+            return;
+        }
+        match Groups::new(&self.config.domains, &TAXONOMY) {
+            Ok(groups) => self.domains = groups.names().to_vec(),
+            Err(faults) => {
+                for Misnamed { name, what, help } in faults {
+                    self.faults.push(self.own_domain(&name), what, help);
+                }
+                self.domains.extend(self.config.domains.keys().cloned());
+            }
         }
     }
 

@@ -21,12 +21,17 @@ pub struct Config {
     /// The router model and how it is asked.
     #[serde(default)]
     pub router: Router,
+    /// Names of one's own for what requests are about: a domain of the router model by another name, or several that count
+    /// together (`contracts: legal`, `office: [writing, text_ops]`). Figures, rules, metrics, headers and records then have
+    /// these names; a domain that is not listed here keeps its own.
+    #[serde(default)]
+    pub domains: BTreeMap<String, OneOrMore>,
     /// Named policies. None: `careful`, `balanced` and `frugal` with tolerances 0.02, 0.20 and 0.30.
     #[serde(default)]
     pub policies: BTreeMap<String, Policy>,
     /// Name of the expert that is the large model: it takes what no other should, and is the baseline of savings. Or a
     /// list of names: the first is that, the others stand in for it, in their order, while it fails.
-    pub fallback: Fallback,
+    pub fallback: OneOrMore,
     /// When every fallback fails, the best expert that may answer does, reason `upstream_failure`; `false`: the client
     /// gets an error. A policy may say otherwise. It never holds for a model that the client named.
     #[serde(default = "yes")]
@@ -57,18 +62,18 @@ fn yes() -> bool {
     true
 }
 
-/// The large model, and who stands in for it.
+/// A name, or several.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
-pub enum Fallback {
+pub enum OneOrMore {
     /// One.
     One(String),
-    /// Several: the first is the baseline.
+    /// Several, in their order.
     Several(Vec<String>),
 }
 
-impl Fallback {
-    /// Their names, the baseline first.
+impl OneOrMore {
+    /// The names, in their order.
     pub fn names(&self) -> &[String] {
         match self {
             Self::One(name) => std::slice::from_ref(name),
@@ -76,7 +81,7 @@ impl Fallback {
         }
     }
 
-    /// The baseline; empty where none is named, which the checks refuse.
+    /// The first; empty where none is named, which the checks refuse.
     pub fn primary(&self) -> &str {
         self.names().first().map(String::as_str).unwrap_or_default()
     }

@@ -8,11 +8,13 @@
 
 mod answers;
 mod calibrate;
+mod domains;
 mod judge;
 #[cfg_attr(not(feature = "train"), expect(dead_code, reason = "heads of all models are fitted in training"))]
 mod known;
 #[cfg_attr(not(any(feature = "train", test)), expect(dead_code, reason = "lengths are learned in training"))]
 pub(crate) mod length;
+mod logistic;
 pub(crate) mod ridge;
 
 use crate::encode::{KINDS, fnv};
@@ -25,6 +27,7 @@ use crate::{RouterModel, Scratch, slices};
 use ridge::{Dense, Line, Sparse};
 
 pub use calibrate::{Calibrated, LEAST_ROWS, Report, calibrate};
+pub use domains::{LEAST_EXAMPLES, LEAST_LABELS, Lessons, NewDomain, Step, teach};
 pub use judge::{How, Judged, judge};
 #[cfg(feature = "train")]
 pub(crate) use known::known;

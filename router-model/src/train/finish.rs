@@ -137,6 +137,7 @@ fn card(recipe: &Recipe, labels: Vec<String>, rows: Rows<'_>) -> Card {
         length: None,
         dev: DevFigures::default(),
         strangers: None,
+        taught: Vec::new(),
         files: recipe.files.clone(),
         sources: sources(rows),
         command: recipe.command.clone(),

@@ -131,6 +131,13 @@ pub(super) fn judge(config: &Path, domains: &Path) -> Result<Report, Exit> {
     let mut rows = data::read(domains).map_err(|error| Exit::Input(error.to_string()))?;
     let all = rows.len();
     let known = snapshot.classifier.domains();
+    // labels by the names that the model gave are understood where it goes by names of one's own
+    let own = |label: &mut String| {
+        if let Some(place) = snapshot.classifier.place(label) {
+            label.clone_from(&known[place]);
+        }
+    };
+    rows.iter_mut().for_each(|row| row.domain.iter_mut().chain(&mut row.also).for_each(own));
     rows.retain(|row| row.is_none() || row.domain.as_ref().is_some_and(|label| known.contains(label)));
     if rows.is_empty() {
         let message = format!("no label is a domain of the router model: {}", known.join(" "));

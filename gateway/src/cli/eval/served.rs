@@ -44,6 +44,12 @@ fn body(messages: &RawValue) -> Option<Vec<u8>> {
     serde_json::to_vec(&Body { model: "auto", messages }).ok()
 }
 
+/// Whether a row goes on with a conversation: people said something before.
+pub(in crate::cli) fn is_conversation(row: &Row) -> bool {
+    let turns = |body: &[u8]| Ask::parse(Dialect::Chat, body).map_or(0, |ask| routable(&ask).turns);
+    row.messages.is_some() && turns(&request(row)) > 1
+}
+
 /// What is served for this row; where its messages are no chat request, what its prompt says.
 pub(in crate::cli) fn read(model: &RouterModel, row: &Row) -> Scores {
     let conversation = || {
