@@ -223,6 +223,23 @@ fn answers_of_a_file_are_shown_and_graded_by_model() {
 }
 
 #[test]
+fn a_chat_request_is_labelled_by_its_last_human_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let messages = value!([{"role": "system", "content": "You are a lawyer."},
+        {"role": "user", "content": "Is a verbal contract binding in Ohio?"},
+        {"role": "assistant", "content": "Mostly."},
+        {"role": "user", "content": [{"type": "text", "text": "and how is it in Texas?"}]}]);
+    let row = value!({"id": "7", "messages": messages});
+    let file = written(folder.path(), "requests.jsonl", &row.to_string());
+    let ran = label(folder.path(), "legal\n", &file);
+    assert!(good(&ran).contains("1 labels more, 1 in all, 0 prompts left"), "{ran:?}");
+    let labels = labels(folder.path());
+    assert_eq!(told(&labels, "domain"), [("and how is it in Texas?", &value!("legal"))]);
+    assert_eq!((&labels[0]["messages"], labels[0].get("decision")), (&messages, None));
+    assert!(good(&label(folder.path(), "", &file)).contains("0 labels more, 1 in all"));
+}
+
+#[test]
 fn what_cannot_be_labelled_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let without = written(folder.path(), "log.jsonl", &value!({"id": "d1", "chosen": "poet"}).to_string());

@@ -26,7 +26,7 @@ use keys::{Keys, Press};
 )]
 pub(super) struct Args {
     /// What is labelled: a decision log whose records have their text (`log.content: full`), or JSON lines with `prompt`
-    /// and, where known, `messages` and `answers{name: text}`.
+    /// or `messages`, or both, and, where known, `answers{name: text}`.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Where labels go: a line is appended for each, and what is labelled there is not asked again.

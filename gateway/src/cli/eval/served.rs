@@ -50,6 +50,13 @@ pub(in crate::cli) fn is_conversation(row: &Row) -> bool {
     row.messages.is_some() && turns(&request(row)) > 1
 }
 
+/// The text that routing reads of a conversation: its last human turn; `None` where this is no chat request.
+pub(in crate::cli) fn text_of(messages: &RawValue) -> Option<String> {
+    let body = body(messages)?;
+    let ask = Ask::parse(Dialect::Chat, &body).ok()?;
+    Some(routable(&ask).text)
+}
+
 /// What is served for this row; where its messages are no chat request, what its prompt says.
 pub(in crate::cli) fn read(model: &RouterModel, row: &Row) -> Scores {
     let conversation = || {

@@ -88,7 +88,8 @@ struct Attempt {
 impl Line {
     /// `None`: nothing of it can be shown.
     fn item(self) -> Option<Item> {
-        if let Some(prompt) = self.prompt {
+        let said = || crate::cli::eval::served::text_of(self.messages.as_deref()?);
+        if let Some(prompt) = self.prompt.or_else(said) {
             let answers = self.answers.into_iter().filter(|(_, text)| text.is_some());
             let answers = answers.map(|(model, text)| Answer { model, text }).collect();
             let source = self.source.unwrap_or_else(|| "label".to_owned());
@@ -128,8 +129,8 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Item>, Exit> {
     }
     if items.is_empty() {
         return Err(Exit::Input(format!(
-            "none of {without} lines has a text to show: prompts stand under `prompt`, and a decision log keeps them with \
-             `log.content: full`"
+            "none of {without} lines has a text to show: prompts stand under `prompt` or in `messages`, and a decision log keeps \
+             them with `log.content: full`"
         )));
     }
     for item in &mut items {
