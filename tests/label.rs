@@ -163,6 +163,46 @@ fn a_log_is_labelled_and_graded_and_what_was_graded_is_not_asked_again() {
 }
 
 #[test]
+fn two_answers_to_one_prompt_are_graded_apart_under_one_label() {
+    let folder = tempfile::tempdir().unwrap();
+    let by = |n: usize, expert: &str| {
+        let mut record = record(n, SURE);
+        record["attempts"] = value!([{"expert": expert, "outcome": "ok"}]);
+        record.to_string()
+    };
+    let log = [by(1, "poet"), by(2, "large"), by(3, "poet")].join("\n");
+    let log = written(folder.path(), "decisions.jsonl", &log);
+    let ran = label(folder.path(), "code\n0\n1\n", &log);
+    assert!(good(&ran).contains("1 labels more, 1 in all, 0 prompts left"), "{ran:?}");
+    assert!(ran.err.contains("large answered, decision d2"), "{ran:?}");
+    let labels = labels(folder.path());
+    let graded: Vec<_> = labels.iter().map(|l| [&l["decision"], &l["score"], &l["models"]]).collect();
+    let both = value!({"large": 1, "poet": 0});
+    assert_eq!(
+        graded,
+        [[&value!("d1"), &value!(0), &both], [&value!("d2"), &value!(1), &value!({})]],
+        "one row to learn from, a grade for each decision"
+    );
+    assert_eq!(told(&labels, "domain"), [(SURE, &value!("code")), (SURE, &Json::Null)]);
+    assert!(good(&label(folder.path(), "", &log)).contains("0 labels more, 1 in all"));
+
+    let file = folder.path().join("labels.jsonl");
+    let judged = run(&["eval", "--domains", file.to_str().unwrap(), "--json"]);
+    assert_eq!(json(good(&judged).as_bytes())["domains"]["n"], 1, "labelled once");
+    let out = folder.path().join("a.safetensors");
+    let trained = run(&[
+        "train",
+        "--from-log",
+        &log,
+        "--grades",
+        file.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ]);
+    assert!(trained.err.contains("3 records 1 have no grade"), "{trained:?}");
+}
+
+#[test]
 fn everything_that_learns_reads_the_labels() {
     let folder = tempfile::tempdir().unwrap();
     let logged = |n: usize| {

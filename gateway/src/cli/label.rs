@@ -3,7 +3,8 @@
 //! Each label is one line, appended and synced before the next prompt is shown, so it can be stopped at any time; started
 //! again, it goes on where it was. One file serves all that learns: a line has the prompt and its domain (`train --domains`,
 //! `--requests`, `eval --rules`), grades by model (`calibrate --outcomes`), and the decision's id with its score
-//! (`train --from-log --grades`).
+//! (`train --from-log --grades`). Where several decisions are about one prompt, it is labelled once; the grade of each
+//! further one has a line of its own.
 
 mod file;
 mod item;
@@ -182,7 +183,7 @@ impl Session<'_> {
                     Press::Enter => break,
                     Press::Text(text) => match text.as_str() {
                         "0" | "1" => {
-                            label.grade(&answer.model, u8::from(text == "1"));
+                            label.grade(answer, u8::from(text == "1"));
                             break;
                         }
                         "q" => return Ok(Goes::Stops),

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::item::{Item, Key, key};
+use super::item::{Answer, Item, Key, key};
 use crate::cli::Exit;
 use crate::record::Rfc3339;
 
@@ -32,6 +32,21 @@ pub(super) struct Label<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<u8>,
     time: String,
+    /// Grades of further decisions about the same prompt: a line for each.
+    #[serde(skip)]
+    further: Vec<Further<'a>>,
+}
+
+/// The grade of a decision whose prompt is labelled in another line.
+#[derive(Debug, Serialize)]
+struct Further<'a> {
+    prompt: &'a str,
+    source: &'a str,
+    /// None: they stand in the label, together, so that they are one row to learn from.
+    models: BTreeMap<&'a str, u8>,
+    decision: &'a str,
+    score: u8,
+    time: String,
 }
 
 impl<'a> Label<'a> {
@@ -46,13 +61,37 @@ impl<'a> Label<'a> {
             decision: item.decision.as_deref(),
             score: None,
             time: Rfc3339(SystemTime::now()).to_string(),
+            further: Vec::new(),
         }
     }
 
-    /// Grades the answer of a model.
-    pub(super) fn grade(&mut self, model: &'a str, grade: u8) {
-        self.models.insert(model, grade);
-        self.score = self.decision.map(|_| grade);
+    /// Grades an answer.
+    pub(super) fn grade(&mut self, answer: &'a Answer, grade: u8) {
+        self.models.insert(&answer.model, grade);
+        match answer.decision.as_deref() {
+            decision if decision == self.decision => self.score = decision.map(|_| grade),
+            Some(decision) => self.further.push(Further {
+                prompt: self.prompt,
+                source: self.source,
+                models: BTreeMap::new(),
+                decision,
+                score: grade,
+                time: self.time.clone(),
+            }),
+            None => {}
+        }
+    }
+
+    /// Its lines, as they stand in the file.
+    fn lines(&self) -> Result<Vec<u8>, Exit> {
+        let internal = |error: serde_json::Error| Exit::Internal(error.to_string());
+        let mut lines = serde_json::to_vec(self).map_err(internal)?;
+        lines.push(b'\n');
+        for further in &self.further {
+            serde_json::to_writer(&mut lines, further).map_err(internal)?;
+            lines.push(b'\n');
+        }
+        Ok(lines)
     }
 }
 
@@ -106,15 +145,13 @@ impl Labels {
             }
             let written: Written = serde_json::from_slice(line)
                 .map_err(|error| Exit::Input(format!("{}:{}: {error}", path.display(), index + 1)))?;
-            labels.labelled.insert(written.key());
-            labels.count += 1;
+            labels.count += usize::from(labels.labelled.insert(written.key()));
         }
         if whole < text.len() {
             // what is a whole label lacks its line end only
             if let Ok(written) = serde_json::from_slice::<Written>(&text[whole..]) {
                 labels.file.write_all(b"\n").map_err(|error| fault(&error))?;
-                labels.labelled.insert(written.key());
-                labels.count += 1;
+                labels.count += usize::from(labels.labelled.insert(written.key()));
             } else if !is_cut_label(&text[whole..]) {
                 return Err(fault(
                     &"its last line is no label: this is another file; give one of your own with --out",
@@ -132,18 +169,17 @@ impl Labels {
         self.labelled.contains(key)
     }
 
-    /// Labels in the file.
+    /// Labelled prompts in the file.
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
     /// Writes a label, and comes back when it is on the disk.
     pub(super) fn append(&mut self, label: &Label<'_>) -> Result<(), Exit> {
-        let mut line = serde_json::to_vec(label).map_err(|error| Exit::Internal(error.to_string()))?;
-        line.push(b'\n');
+        let lines = label.lines()?;
         let begins = self.file.metadata().map(|about| about.len());
         let written = begins.and_then(|begins| {
-            self.file.write_all(&line)?;
+            self.file.write_all(&lines)?;
             self.file.sync_data()?;
             Ok(begins)
         });

@@ -1,6 +1,7 @@
 //! What can be labelled: prompts of a file, with the answers that are on record.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ pub(super) struct Item {
     pub(super) prompt: String,
     /// The conversation that ends with it, as JSON.
     pub(super) messages: Option<Box<RawValue>>,
-    /// Id of the decision, of a record.
+    /// Id of the decision, of a record; the first one where several are about the same prompt.
     pub(super) decision: Option<String>,
     /// Who wrote it: what the file says, else the tenant.
     pub(super) source: String,
@@ -33,6 +34,8 @@ pub(super) struct Answer {
     pub(super) model: String,
     /// What it said; a decision log does not keep it.
     pub(super) text: Option<String>,
+    /// Id of the decision that it answers, of a record: its grade belongs to that.
+    pub(super) decision: Option<String>,
 }
 
 /// What one prompt is told from another by: the same words in another conversation are another prompt.
@@ -53,6 +56,20 @@ impl Item {
     pub(super) fn row(&self) -> Row {
         let messages = self.messages.as_ref().map(|messages| messages.get().to_owned());
         Row { prompt: self.prompt.clone(), messages, ..Row::default() }
+    }
+
+    /// Takes the answers over that another line has of the same prompt.
+    fn join(&mut self, other: Self) {
+        self.answers.extend(other.answers);
+        self.decision = self.decision.take().or(other.decision);
+    }
+
+    /// Leaves one answer of each model that nobody graded.
+    fn leave_open(&mut self, graded: &HashSet<String>) {
+        let is_graded = |answer: &Answer| answer.decision.as_ref().is_some_and(|id| graded.contains(id));
+        let known = self.answers.iter().filter(|answer| is_graded(answer));
+        let mut done: HashSet<String> = known.map(|answer| answer.model.clone()).collect();
+        self.answers.retain(|answer| done.insert(answer.model.clone()));
     }
 }
 
@@ -91,22 +108,24 @@ impl Line {
         let said = || crate::cli::eval::served::text_of(self.messages.as_deref()?);
         if let Some(prompt) = self.prompt.or_else(said) {
             let answers = self.answers.into_iter().filter(|(_, text)| text.is_some());
-            let answers = answers.map(|(model, text)| Answer { model, text }).collect();
+            let answers = answers.map(|(model, text)| Answer { model, text, decision: None }).collect();
             let source = self.source.unwrap_or_else(|| "label".to_owned());
             return Some(Item { prompt, messages: self.messages, source, answers, decision: None });
         }
         let served = self.attempts.into_iter().rev().find(|attempt| attempt.outcome == "ok");
-        let answers =
-            served.into_iter().map(|attempt| Answer { model: attempt.expert, text: None }).collect();
+        let decision: Option<String> = self.id.and_then(|id| serde_json::from_str(id.get()).ok());
+        let answer =
+            |attempt: Attempt| Answer { model: attempt.expert, text: None, decision: decision.clone() };
+        let answers = served.into_iter().map(answer).collect();
         let source = self.tenant.map_or_else(|| "log".to_owned(), |tenant| format!("log/{tenant}"));
-        let decision = self.id.and_then(|id| serde_json::from_str(id.get()).ok());
         Some(Item { prompt: self.text?, messages: None, decision, source, answers })
     }
 }
 
-/// The prompts of some files, each once, in their order.
+/// The prompts of some files, each once and with the answers of all its lines, in their order.
 pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Item>, Exit> {
-    let (mut items, mut seen, mut graded) = (Vec::<Item>::new(), HashSet::new(), HashSet::new());
+    let (mut items, mut seen, mut graded) =
+        (Vec::<Item>::new(), HashMap::<Key, usize>::new(), HashSet::new());
     let mut without = 0;
     for path in files {
         let fault = |line: usize, what: &dyn std::fmt::Display| {
@@ -122,7 +141,13 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Item>, Exit> {
             graded.extend(line.decision.clone());
             match line.item() {
                 Some(item) if item.prompt.trim().is_empty() => without += 1,
-                Some(item) => items.extend(seen.insert(item.key()).then_some(item)),
+                Some(item) => match seen.entry(item.key()) {
+                    Entry::Occupied(place) => items[*place.get()].join(item),
+                    Entry::Vacant(place) => {
+                        place.insert(items.len());
+                        items.push(item);
+                    }
+                },
                 None => without += 1,
             }
         }
@@ -133,10 +158,6 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Item>, Exit> {
              them with `log.content: full`"
         )));
     }
-    for item in &mut items {
-        if item.decision.as_ref().is_some_and(|id| graded.contains(id)) {
-            item.answers.clear();
-        }
-    }
+    items.iter_mut().for_each(|item| item.leave_open(&graded));
     Ok(items)
 }

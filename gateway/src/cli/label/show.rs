@@ -56,7 +56,11 @@ pub(super) fn answer(answer: &Answer) {
             format!("answer of {}:", plain(&answer.model)).dimmed(),
             shown(text)
         ),
-        None => anstream::eprintln!("\n{} answered; the log does not keep what", plain(&answer.model).bold()),
+        None => {
+            let decision = answer.decision.as_ref().map(|id| format!(", decision {}", plain(id)));
+            let (model, decision) = (plain(&answer.model), decision.unwrap_or_default());
+            anstream::eprintln!("\n{} answered{decision}; the log does not keep what", model.bold());
+        }
     }
     grades();
 }
