@@ -40,6 +40,7 @@ async fn what_options_say_is_called_written_checked_and_served() {
         format!("org/Coder-7B@http://{}/v1,name=coder,quality=code:0.99+sql:0.9,price=0.2", small.addr);
     let ran = init(folder.path(), &["--fallback", &fallback, "--expert", &expert]).await;
     assert!(good(&ran).contains("mixgate check --config experts.yaml"), "{ran:?}");
+    assert!(ran.out.contains("experts.yaml: 1 small model, fallback large-1"), "{ran:?}");
     assert!(!ran.err.contains("warning"), "{ran:?}");
     assert_eq!((large.requests(), small.requests()), (1, 1), "each is called once");
 
@@ -182,7 +183,7 @@ async fn at_a_terminal_it_asks() {
     let output = tokio::task::spawn_blocking(move || terminal.wait_with_output()).await.unwrap().unwrap();
     drop(input);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && said.contains("it has 1 models: mock-model"), "{said}");
+    assert!(output.status.success() && said.contains("it has 1 model: mock-model"), "{said}");
     let text = fs::read_to_string(file(folder.path())).unwrap();
     for part in
         ["fallback: large", "name: small", "model: mock-model", "quality: { code: 0.9 }", "input_per_1m: 2.5"]

@@ -9,7 +9,6 @@ mod model;
 mod probe;
 mod yaml;
 
-use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -60,9 +59,10 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let router = RouterModel::builtin().map_err(|error| Exit::Internal(error.to_string()))?;
     let catalogue = Catalogue::new(&router.card().known);
     let probe = if args.no_probe { None } else { Some(Probe::new(args.timeout)?) };
-    let mut models = match &args.fallback {
+    let models = match &args.fallback {
         Some(fallback) => {
             let mut models = said(fallback, &args.experts, &catalogue)?;
+            model::name_apart(&mut models).map_err(Exit::Usage)?;
             warn(&call_all(probe.as_ref(), &mut models));
             models
         }
@@ -72,7 +72,6 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
             return Err(Exit::Usage(message.to_owned()));
         }
     };
-    name_apart(&mut models);
     let Some((fallback, experts)) = models.split_first() else { return Ok(()) };
     let text = yaml::text(fallback, experts, &|name| config::environment(name).is_some());
     check(&args.out, &text)?;
@@ -99,9 +98,7 @@ fn asked(catalogue: &Catalogue, probe: Option<&Probe>) -> Result<Vec<Model>, Exi
         Some(probe) => probe.models(model),
         None => Ok(Vec::new()),
     };
-    let (fallback, experts) = asker.models(catalogue, &look)?;
-    let mut models = vec![fallback];
-    models.extend(experts);
+    let mut models = asker.models(catalogue, &look)?;
     let faults = call_all(probe, &mut models);
     warn(&faults);
     if faults.is_empty() || asker.agrees("write it all the same")? {
@@ -147,19 +144,6 @@ fn unset(model: &Model) -> String {
     format!("{} is not called: the variable {key} is not set here", model.url)
 }
 
-/// Two models of one name get a number.
-fn name_apart(models: &mut [Model]) {
-    let mut seen = BTreeSet::new();
-    for model in models {
-        let plain = model.name.clone();
-        let mut number = 1;
-        while !seen.insert(model.name.clone()) {
-            number += 1;
-            model.name = format!("{plain}-{number}");
-        }
-    }
-}
-
 /// What would be refused is not written.
 fn check(out: &Path, text: &str) -> Result<(), Exit> {
     let name = out.display().to_string();
@@ -184,7 +168,8 @@ fn tell(out: &Path, models: &[Model], catalogue: &Catalogue) {
     let file = out.display();
     let small = models.len() - 1;
     let fallback = models.first().map(|model| model.name.as_str()).unwrap_or_default();
-    anstream::println!("{file}: {small} small models, fallback {fallback}");
+    let noun = if small == 1 { "model" } else { "models" };
+    anstream::println!("{file}: {small} small {noun}, fallback {fallback}");
     anstream::println!("next:");
     anstream::println!("  mixgate check --config {file}");
     anstream::println!("  mixgate route --config {file} \"Write a SQL query that counts users by country\"");

@@ -25,34 +25,31 @@ impl<R: BufRead, W: Write> Asker<R, W> {
         Self { input, out }
     }
 
-    /// The fallback, then the small models until no further one is named.
-    pub(super) fn models(
-        &mut self,
-        catalogue: &Catalogue,
-        look: Look<'_>,
-    ) -> Result<(Model, Vec<Model>), Exit> {
+    /// The fallback, then the small models until no further one is named; the fallback first.
+    pub(super) fn models(&mut self, catalogue: &Catalogue, look: Look<'_>) -> Result<Vec<Model>, Exit> {
         self.say("The large model: it takes what no small one should, and savings are measured against it.")?;
         let url = self.ask("  address", Some(OPENAI), model::address)?;
-        let fallback = self.model(url, catalogue, look, true)?;
-        let mut experts = Vec::new();
+        let fallback = self.model(url, catalogue, look, &[])?;
+        let mut models = vec![fallback];
         loop {
-            let which = if experts.is_empty() { "A small model" } else { "Another small model" };
+            let which = if models.len() == 1 { "A small model" } else { "Another small model" };
             self.say(&format!("{which}; an empty address: no more."))?;
             let none_or = |text: &str| if text.is_empty() { Ok(String::new()) } else { model::address(text) };
             let url = self.ask("  address", None, none_or)?;
             if url.is_empty() {
-                return Ok((fallback, experts));
+                return Ok(models);
             }
-            experts.push(self.model(url, catalogue, look, false)?);
+            models.push(self.model(url, catalogue, look, &models)?);
         }
     }
 
+    /// One model beside those `before` it; the first is the fallback.
     fn model(
         &mut self,
         url: String,
         catalogue: &Catalogue,
         look: Look<'_>,
-        fallback: bool,
+        before: &[Model],
     ) -> Result<Model, Exit> {
         let mut model = Model { key: model::usual_key(&url).map(str::to_owned), url, ..Model::default() };
         let usual = model.key.take().unwrap_or_default();
@@ -72,8 +69,7 @@ impl<R: BufRead, W: Write> Asker<R, W> {
             if text.is_empty() { Err("a model id is needed".to_owned()) } else { Ok(text.to_owned()) }
         };
         model.model = self.ask("  model id", only.as_deref(), some)?;
-        model.name = self
-            .ask("  its name here", Some(&model::name_of(&model.model)), |text| Ok(model::name_of(text)))?;
+        model.name = self.name(&model.model, before)?;
         let of_it = listed.unwrap_or_default().into_iter().find(|one| one.id == model.model);
         model.context = of_it.and_then(|one| one.context());
         if model.context.is_none() {
@@ -82,7 +78,7 @@ impl<R: BufRead, W: Write> Asker<R, W> {
         model.catalogue = catalogue.find(&model.model).map(str::to_owned);
         match &model.catalogue {
             Some(name) => self.say(&format!("  the catalogue knows it from graded answers, as {name}"))?,
-            None if fallback => {}
+            None if before.is_empty() => {}
             None => {
                 let question =
                     "  chance of a good answer, by domain, such as code:0.9 sql:0.9 (empty: not known)";
@@ -92,6 +88,16 @@ impl<R: BufRead, W: Write> Asker<R, W> {
         let price = "  price, USD per million tokens as INPUT/OUTPUT, such as 2.50/10 (empty: not now)";
         model.price = self.optional(price, model::price)?;
         Ok(model)
+    }
+
+    /// A name that none of those before has.
+    fn name(&mut self, id: &str, before: &[Model]) -> Result<String, Exit> {
+        let is_taken = |name: &str| before.iter().any(|model| model.name == name);
+        let usual = model::free(&model::name_of(id), &is_taken);
+        self.ask("  its name here", Some(&usual), |text| {
+            let name = model::name_of(text);
+            if is_taken(&name) { Err(format!("there is a model `{name}` already")) } else { Ok(name) }
+        })
     }
 
     /// Shows what a server has; its only model.
@@ -105,7 +111,8 @@ impl<R: BufRead, W: Write> Asker<R, W> {
             Ok(models) => {
                 let names: Vec<&str> = models.iter().take(SHOWN).map(|one| one.id.as_str()).collect();
                 let more = if models.len() > SHOWN { ", …" } else { "" };
-                self.say(&format!("  it has {} models: {}{more}", models.len(), names.join(", ")))?;
+                let noun = if models.len() == 1 { "model" } else { "models" };
+                self.say(&format!("  it has {} {noun}: {}{more}", models.len(), names.join(", ")))?;
                 Ok((models.len() == 1).then(|| models[0].id.clone()))
             }
         }
@@ -168,7 +175,7 @@ impl<R: BufRead, W: Write> Asker<R, W> {
 mod tests {
     use super::*;
 
-    fn asked(answers: &str) -> (Result<(Model, Vec<Model>), Exit>, String) {
+    fn asked(answers: &str) -> (Result<Vec<Model>, Exit>, String) {
         let mut out = Vec::new();
         let look = |model: &Model| match model.url.as_str() {
             "http://small/v1" => {
@@ -186,7 +193,8 @@ mod tests {
         let large = "\n\ngpt-4o\n\n128000\n2.5/10\n";
         let small = "http://small/v1\n\n\ntiny\ncode:0.9\n0.2\n";
         let (models, out) = asked(&format!("{large}{small}\n"));
-        let (fallback, experts) = models.unwrap();
+        let models = models.unwrap();
+        let (fallback, experts) = models.split_first().unwrap();
         assert_eq!((fallback.url.as_str(), fallback.key.as_deref()), (OPENAI, Some("OPENAI_API_KEY")));
         assert_eq!((fallback.name.as_str(), fallback.context), ("gpt-4o", Some(128_000)));
         assert_eq!(fallback.catalogue.as_deref(), Some("gpt-4o-2024-05-13"));
@@ -199,10 +207,22 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_taken_is_not_offered_and_not_taken() {
+        let large = "\n\ny\n\n8192\n\n";
+        let small = |names: &str| format!("http://small/v1\n\norg/y\n{names}\n8192\n\n\n");
+        let (models, out) = asked(&format!("{large}{}{}\n", small(""), small("y\nz")));
+        let names: Vec<String> = models.unwrap().into_iter().map(|model| model.name).collect();
+        assert_eq!(names, ["y", "y-2", "z"]);
+        assert!(out.contains("[y-2]") && out.contains("[y-3]"), "{out}");
+        assert!(out.contains("there is a model `y` already"), "{out}");
+    }
+
+    #[test]
     fn a_wrong_answer_is_asked_again_and_an_end_writes_nothing() {
         let large = "nowhere\nhttp://big/v1\nsk-CANARY\n-\n\nbig\n\nmany\n8192\ncheap\n\n";
         let (models, out) = asked(&format!("{large}\n"));
-        let (fallback, experts) = models.unwrap();
+        let models = models.unwrap();
+        let (fallback, experts) = models.split_first().unwrap();
         assert_eq!((fallback.url.as_str(), &fallback.key, fallback.price), ("http://big/v1", &None, None));
         assert!(experts.is_empty());
         for part in

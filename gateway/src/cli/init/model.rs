@@ -1,5 +1,7 @@
 //! One model as the answers to `mixgate init` describe it, read from the words of an option or of a terminal.
 
+use std::collections::BTreeSet;
+
 use http::Uri;
 
 use super::catalogue::Catalogue;
@@ -9,6 +11,8 @@ use super::catalogue::Catalogue;
 pub(super) struct Model {
     /// Its name in the configuration.
     pub(super) name: String,
+    /// The name was said, not made from the model's id.
+    pub(super) is_named: bool,
     /// What its server calls it.
     pub(super) model: String,
     /// Its address.
@@ -98,7 +102,15 @@ pub(super) fn quality(text: &str) -> Result<Vec<(String, f64)>, String> {
         let domains = router_model::TAXONOMY.join(" ");
         format!("`{word}` is no domain and chance, such as code:0.9; domains are {domains}")
     };
-    words.map(|word| one(word).ok_or_else(|| fault(word))).collect()
+    let mut read = Vec::<(String, f64)>::new();
+    for word in words {
+        let (domain, chance) = one(word).ok_or_else(|| fault(word))?;
+        if let Some((_, before)) = read.iter().find(|(known, _)| *known == domain) {
+            return Err(format!("`{domain}` has two chances, {before} and {chance}: keep one of them"));
+        }
+        read.push((domain, chance));
+    }
+    Ok(read)
 }
 
 /// A number of tokens.
@@ -114,6 +126,27 @@ pub(super) fn name_of(model: &str) -> String {
     let name: String = last.chars().map(may).collect();
     let name = name.trim_matches(['-', '.', '_']);
     if name.is_empty() || name == "auto" { "model".to_owned() } else { name.to_owned() }
+}
+
+/// The name itself, or where somebody has it with the first number that nobody has.
+pub(super) fn free(name: &str, is_taken: &dyn Fn(&str) -> bool) -> String {
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    std::iter::once(name.to_owned()).chain(numbered).find(|name| !is_taken(name)).unwrap_or_default()
+}
+
+/// Gives models of one id different names. Names that were said stay as they are.
+pub(super) fn name_apart(models: &mut [Model]) -> Result<(), String> {
+    let mut taken = BTreeSet::new();
+    for Model { name, .. } in models.iter().filter(|model| model.is_named) {
+        if !taken.insert(name.clone()) {
+            return Err(format!("two models are to be called `{name}`: say another `name=` for one of them"));
+        }
+    }
+    for model in models.iter_mut().filter(|model| !model.is_named) {
+        model.name = free(&model.name, &|name| taken.contains(name));
+        taken.insert(model.name.clone());
+    }
+    Ok(())
 }
 
 impl Model {
@@ -148,7 +181,10 @@ impl Model {
 
     fn set(&mut self, what: &str, value: &str, catalogue: &Catalogue) -> Result<(), String> {
         match what {
-            "name" => value.trim().clone_into(&mut self.name),
+            "name" => {
+                value.trim().clone_into(&mut self.name);
+                self.is_named = true;
+            }
             "key" if value.trim().is_empty() => self.key = None,
             "key" => self.key = Some(variable(value)?),
             "price" => self.price = Some(price(value)?),
@@ -201,6 +237,7 @@ mod tests {
             ("m@http://h/v1,price=-1/2", "is no price"),
             ("m@http://h/v1,quality=cooking:0.9", "domains are chat"),
             ("m@http://h/v1,quality=code:9", "`code:9`"),
+            ("m@http://h/v1,quality=code:.9+sql:1+code:.8", "`code` has two chances, 0.9 and 0.8: keep one"),
             ("m@http://h/v1,colour=red", "`colour`"),
             ("m@http://h/v1,context=0", "is no number of tokens"),
             ("m@http://h/v1,catalogue=nobody", "nobody"),
@@ -212,6 +249,18 @@ mod tests {
             let fault = read(&format!("m@http://h/v1,key={key}")).unwrap_err();
             assert!(fault.contains("OPENAI_API_KEY") && !fault.to_lowercase().contains("canary"), "{fault}");
         }
+    }
+
+    #[test]
+    fn a_name_that_was_said_stays_and_one_that_was_made_gives_way() {
+        let named = |options: [&str; 3]| {
+            let mut models = options.map(|option| read(&format!("org/y@http://h/v1{option}")).unwrap());
+            name_apart(&mut models).map(|()| models.map(|model| model.name))
+        };
+        assert_eq!(named(["", "", ",name=y-2"]).unwrap(), ["y", "y-3", "y-2"]);
+        assert_eq!(named(["", ",name=y", ""]).unwrap(), ["y-2", "y", "y-3"]);
+        let fault = named([",name=y", "", ",name=y"]).unwrap_err();
+        assert!(fault.contains("called `y`: say another `name=`"), "{fault}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ experts:
 }
 
 fn expert(out: &mut String, model: &Model, is_fallback: bool, is_set: &dyn Fn(&str) -> bool) {
-    let Model { name, model: id, url, key, price, quality, catalogue, context } = model;
+    let Model { name, model: id, url, key, price, quality, catalogue, context, is_named: _ } = model;
     let mut line = |text: String| _ = writeln!(out, "{text}");
     line(format!("  - name: {}", scalar(name)));
     line(format!("    model: {}", scalar(id)));
@@ -92,8 +92,8 @@ fn scalar(text: &str) -> String {
     if begins && text.chars().all(is_plain) && !text.ends_with(':') && !is_word {
         return text.to_owned();
     }
-    // JSON strings are YAML
-    serde_json::to_string(text).unwrap_or_default()
+    // JSON strings are YAML; `${` would be read as a variable of the environment
+    serde_json::to_string(text).unwrap_or_default().replace("${", "\\u0024{")
 }
 
 #[cfg(test)]
@@ -125,7 +125,8 @@ mod tests {
             quality: vec![("code".to_owned(), 0.9)],
             ..model("123")
         };
-        let text = text(&fallback, &[small.clone(), model("bare")], &|name| name == "BIG_KEY");
+        let dollars = Model { model: "a \\${HOME} $${B:-c}".to_owned(), ..model("bare") };
+        let text = text(&fallback, &[small.clone(), dollars.clone()], &|name| name == "BIG_KEY");
         let key = |name: &str| (name == "BIG_KEY").then(|| "sk-secret".to_owned());
         let read = config::parse("t.yaml", &text, &key).unwrap_or_else(|faults| panic!("{faults}\n{text}"));
         let config = read.config;
@@ -133,6 +134,7 @@ mod tests {
         let names: Vec<&str> = config.experts.iter().map(|expert| expert.name.as_str()).collect();
         assert_eq!(names, ["123", "bare", "big"]);
         assert_eq!(config.experts[0].model, small.model);
+        assert_eq!(config.experts[1].model, dollars.model, "{text}");
         assert_eq!(config.experts[0].quality["code"], 0.9);
         assert_eq!(config.experts[2].api_key.as_ref().unwrap().expose(), "sk-secret");
         assert_eq!((config.experts[2].context_window, config.experts[1].context_window), (128_000, 8192));
