@@ -28,6 +28,7 @@ mod money;
 mod newcomer;
 mod operators;
 mod own_domains;
+mod output;
 mod process;
 mod reference;
 mod refusals;

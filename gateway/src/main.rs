@@ -2,19 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use gateway::cli::Cli;
-
 /// glibc's allocator gives candle's temporaries back to the system each step; this one keeps them.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(exit) => {
-            anstream::eprintln!("{exit}");
-            exit.code()
-        }
-    }
+    gateway::cli::main()
 }

@@ -13,6 +13,7 @@ use router_model::outcomes::{self, Outcome};
 use router_model::promise::{Promise, Promised};
 
 use super::Exit;
+use crate::cli::print;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -55,14 +56,14 @@ pub(super) fn learn(
     let Calibrated { model, reports } = calibrate(model, rows, experts, fallback).map_err(Exit::Input)?;
     if let Some(fallback) = fallback {
         for expert in experts {
-            anstream::println!("{}", verdict::verdict(&model, rows, expert, fallback));
+            print::out!("{}", verdict::verdict(&model, rows, expert, fallback));
         }
         if let Some(share) = promised_share(&model, experts, fallback) {
-            anstream::println!("{share}");
+            print::out!("{share}");
         }
-        anstream::println!();
+        print::out!();
     }
-    anstream::println!("{}", learned(&reports));
+    print::out!("{}", learned(&reports));
     for report in &reports {
         show_quality(report);
     }
@@ -74,16 +75,13 @@ pub(super) fn learn(
         return Err(Exit::Input(format!("nothing was written\n{}", objections.join("\n"))));
     }
     let Some(out) = out else {
-        anstream::eprintln!("nothing was written: say where with --out FILE");
+        print::err!("nothing was written: say where with --out FILE");
         return Ok(());
     };
     let bytes = model.to_bytes().map_err(|error| Exit::Internal(error.to_string()))?;
     std::fs::write(out, bytes).map_err(|error| Exit::Input(format!("{}: {error}", out.display())))?;
-    anstream::println!("model {} in {}", model.version(), out.display());
-    anstream::println!(
-        "use it: `router: {{ model: {} }}`, and `catalogue: NAME` to each expert",
-        out.display()
-    );
+    print::out!("model {} in {}", model.version(), out.display());
+    print::out!("use it: `router: {{ model: {} }}`, and `catalogue: NAME` to each expert", out.display());
     Ok(())
 }
 
@@ -130,7 +128,7 @@ fn show_quality(report: &Report) {
         report.known.domains.iter().map(|domain| format!("{}: {:.2}", domain.domain, domain.quality));
     let domains: Vec<String> = domains.collect();
     if !domains.is_empty() {
-        anstream::println!("{}   quality: {{ {} }}", report.known.name, domains.join(", "));
+        print::out!("{}   quality: {{ {} }}", report.known.name, domains.join(", "));
     }
 }
 
@@ -162,11 +160,11 @@ fn show_promises(model: &RouterModel, experts: &[String], fallback: &str) {
     let panel = [&experts[..], &[fallback]].concat();
     let set = set_of(model.answers(), &panel);
     let Some(calibration) = set.and_then(|set| set.calibration(&experts, fallback, model.domains())) else {
-        anstream::println!("no prompt has graded answers of {}: nothing can be promised", panel.join(", "));
+        print::out!("no prompt has graded answers of {}: nothing can be promised", panel.join(", "));
         return;
     };
     let domains: Vec<&str> = calibration.names().collect();
-    anstream::println!(
+    print::out!(
         "promises from {} graded prompts that the heads did not learn from, about {}",
         calibration.samples.len(),
         domains.join(", ")
@@ -194,8 +192,8 @@ fn show_promises(model: &RouterModel, experts: &[String], fallback: &str) {
             Err(few) => refusals.push(format!("  max_under_route: {at_most}   {few}")),
         }
     }
-    anstream::println!("{table}");
-    refusals.iter().for_each(|refusal| anstream::println!("{refusal}"));
+    print::out!("{table}");
+    refusals.iter().for_each(|refusal| print::out!("{refusal}"));
 }
 
 fn row(at_most: f64, domain: &str, promise: &Promise, served: f64) -> [String; 7] {

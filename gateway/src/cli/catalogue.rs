@@ -4,6 +4,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use router_model::{Known, RouterModel};
 
 use super::Exit;
+use crate::cli::print;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -25,15 +26,15 @@ pub(super) fn run(args: Args) -> Result<(), Exit> {
         model.card().known.iter().filter(|k| k.name.to_lowercase().contains(&name)).collect();
     if json {
         let json = serde_json::to_string(&known).map_err(|error| Exit::Internal(error.to_string()))?;
-        anstream::println!("{json}");
+        print::out!("{json}");
         return Ok(());
     }
     match known[..] {
         [] => return Err(Exit::Input(nothing(&model, &name))),
-        [one] => anstream::println!("{}\n{}", one.name, domains(one)),
-        _ => anstream::println!("{}", models(&known)),
+        [one] => print::out!("{}\n{}", one.name, domains(one)),
+        _ => print::out!("{}", models(&known)),
     }
-    anstream::println!(
+    print::out!(
         "Scores of different sources do not compare: a mean over hard questions is lower than one over easy ones."
     );
     Ok(())

@@ -10,6 +10,7 @@ use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
 use super::Exit;
+use crate::cli::print;
 use crate::config::written::Pricing;
 use crate::config::{self, written};
 use crate::meter::Meter;
@@ -75,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     }
     show(&args.config, &snapshot);
     for warning in &warnings {
-        anstream::eprintln!("warning: {warning}");
+        print::err!("warning: {warning}");
     }
     Ok(())
 }
@@ -88,16 +89,16 @@ fn print_json(snapshot: &Snapshot, warnings: &[String]) -> Result<(), Exit> {
         warnings,
     };
     let json = serde_json::to_string_pretty(&found).map_err(|e| Exit::Internal(e.to_string()))?;
-    anstream::println!("{json}");
+    print::out!("{json}");
     Ok(())
 }
 
 fn show(path: &Path, snapshot: &Snapshot) {
     let (config, classifier) = (&snapshot.config, &snapshot.classifier);
-    anstream::println!("{}: valid, hash {}", path.display(), snapshot.hash);
-    anstream::println!("data plane   http://{}", config.server.listen);
-    anstream::println!("admin plane  http://{}", config.server.admin_listen);
-    anstream::println!(
+    print::out!("{}: valid, hash {}", path.display(), snapshot.hash);
+    print::out!("data plane   http://{}", config.server.listen);
+    print::out!("admin plane  http://{}", config.server.admin_listen);
+    print::out!(
         "router model {} ({} domains), deadline {}",
         classifier.version(),
         classifier.domains().len(),
@@ -110,16 +111,16 @@ fn show(path: &Path, snapshot: &Snapshot) {
         } else {
             format!(", requires {}", named.require.join(", "))
         };
-        anstream::println!("policy       {}{mark}: {}{require}", named.name, named.policy.describe());
+        print::out!("policy       {}{mark}: {}{require}", named.name, named.policy.describe());
         if let Some(reach) = policy::reach(snapshot, place) {
-            anstream::println!("             {reach}");
+            print::out!("             {reach}");
         }
         if let Some(measured) = policy::measured(snapshot, place) {
-            anstream::println!("             {measured}");
+            print::out!("             {measured}");
         }
     }
-    anstream::println!("rules        {}", config.rules.len());
-    anstream::println!(
+    print::out!("rules        {}", config.rules.len());
+    print::out!(
         "tenants      {}",
         if config.tenants.is_empty() {
             "none: anyone may call".to_owned()
@@ -127,14 +128,14 @@ fn show(path: &Path, snapshot: &Snapshot) {
             config.tenants.len().to_string()
         }
     );
-    anstream::println!("{}", experts(config));
+    print::out!("{}", experts(config));
     if let (Some(shares), Some(auto)) =
         (reach::shares(snapshot), policy::reach(snapshot, snapshot.default_policy))
     {
-        anstream::println!("\nwho answers requests as people write them, by policy:\n{shares}");
+        print::out!("\nwho answers requests as people write them, by policy:\n{shares}");
         let name = &snapshot.policies[snapshot.default_policy].name;
         if !auto.experts.is_empty() {
-            anstream::println!("\nwhere each expert wins under {name}:\n{}", reach::wins(auto));
+            print::out!("\nwhere each expert wins under {name}:\n{}", reach::wins(auto));
         }
     }
 }

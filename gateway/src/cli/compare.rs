@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use super::Exit;
 use super::eval::parameters;
+use crate::cli::print;
 
 /// Prompts that a domain needs for a comparison of its own.
 const DOMAIN_ROWS: usize = 100;
@@ -131,9 +132,9 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     }
     if args.json {
         let json = serde_json::to_string(&answer).map_err(|error| Exit::Internal(error.to_string()))?;
-        anstream::println!("{json}");
+        print::out!("{json}");
     } else {
-        anstream::println!("{}", table(&answer.sets));
+        print::out!("{}", table(&answer.sets));
     }
     Ok(())
 }
@@ -149,7 +150,7 @@ fn write(answer: &Answer, out: &Path) -> Result<(), Exit> {
     };
     save(out, document::write(answer, &name))?;
     save(&drawn, picture::draw(&answer.sets))?;
-    anstream::eprintln!("the answer is in {}, its picture in {}", out.display(), drawn.display());
+    print::err!("the answer is in {}, its picture in {}", out.display(), drawn.display());
     Ok(())
 }
 

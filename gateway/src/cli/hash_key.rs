@@ -4,6 +4,7 @@ use std::io::Read;
 
 use super::Exit;
 use crate::auth::KeyHash;
+use crate::cli::print;
 
 /// A key with less than this is guessed sooner or later: a hash without salt holds for random keys only.
 const SHORTEST: usize = 16;
@@ -26,11 +27,11 @@ pub(super) fn run(_: Args) -> Result<(), Exit> {
         return Err(Exit::Input(message));
     }
     if key.len() < SHORTEST {
-        anstream::eprintln!(
+        print::err!(
             "warning: a key of {} characters can be guessed; use a random one of {SHORTEST} or more",
             key.len()
         );
     }
-    anstream::println!("{}", KeyHash::of(key));
+    print::out!("{}", KeyHash::of(key));
     Ok(())
 }

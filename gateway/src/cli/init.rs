@@ -17,6 +17,7 @@ use std::time::Duration;
 use router_model::RouterModel;
 
 use super::Exit;
+use crate::cli::print;
 use crate::config;
 use ask::Asker;
 use catalogue::Catalogue;
@@ -114,7 +115,7 @@ fn call_all(probe: Option<&Probe>, models: &mut [Model]) -> Vec<String> {
 }
 
 fn warn(faults: &[String]) {
-    faults.iter().for_each(|fault| anstream::eprintln!("warning: {fault}"));
+    faults.iter().for_each(|fault| print::err!("warning: {fault}"));
 }
 
 /// Calls a model: what its server has, and a word. Takes its window over; what failed, in words.
@@ -122,7 +123,7 @@ fn call(probe: &Probe, model: &mut Model) -> Option<String> {
     if is_unset(model) {
         return Some(unset(model));
     }
-    anstream::eprintln!("calling {} at {} …", model.model, model.url);
+    print::err!("calling {} at {} …", model.model, model.url);
     let listed = probe.models(model);
     let of_it = listed.iter().flatten().find(|one| one.id == model.model);
     model.context = model.context.or(of_it.and_then(probe::Listed::context));
@@ -164,16 +165,16 @@ fn write(out: &Path, text: &str, force: bool) -> Result<(), Exit> {
 
 /// What was written, what is open, and what to do next.
 fn tell(out: &Path, models: &[Model], catalogue: &Catalogue) {
-    open(models, catalogue).iter().for_each(|note| anstream::eprintln!("note: {note}"));
+    open(models, catalogue).iter().for_each(|note| print::err!("note: {note}"));
     let file = out.display();
     let small = models.len() - 1;
     let fallback = models.first().map(|model| model.name.as_str()).unwrap_or_default();
     let noun = if small == 1 { "model" } else { "models" };
-    anstream::println!("{file}: {small} small {noun}, fallback {fallback}");
-    anstream::println!("next:");
-    anstream::println!("  mixgate check --config {file}");
-    anstream::println!("  mixgate route --config {file} \"Write a SQL query that counts users by country\"");
-    anstream::println!("  mixgate serve --config {file}      then http://127.0.0.1:8080/v1, `model: auto`");
+    print::out!("{file}: {small} small {noun}, fallback {fallback}");
+    print::out!("next:");
+    print::out!("  mixgate check --config {file}");
+    print::out!("  mixgate route --config {file} \"Write a SQL query that counts users by country\"");
+    print::out!("  mixgate serve --config {file}      then http://127.0.0.1:8080/v1, `model: auto`");
 }
 
 /// What the file leaves open.

@@ -17,6 +17,7 @@ use router_model::data::NONE;
 use router_model::{RouterModel, Scores};
 
 use super::Exit;
+use crate::cli::print;
 use file::{Label, Labels};
 use item::Item;
 use keys::{Keys, Press};
@@ -52,11 +53,11 @@ pub(super) fn run(args: Args) -> Result<(), Exit> {
         items.iter_mut().for_each(|item| item.answers.clear());
     }
     let open = order(&model, items);
-    anstream::eprintln!("{all} prompts, {} of them not labelled yet in {}", open.len(), out.display());
+    print::err!("{all} prompts, {} of them not labelled yet in {}", open.len(), out.display());
     let mut session = Session { model: &model, keys: Keys::new(), labels: &mut labels, made: 0 };
     session.go(&open)?;
     let made = session.made;
-    anstream::println!(
+    print::out!(
         "{}: {made} labels more, {} in all, {} prompts left",
         out.display(),
         labels.count(),
@@ -106,7 +107,7 @@ impl Session<'_> {
             let mut also = Vec::new();
             match self.domain(scores, &mut also)? {
                 Verdict::Stop => return Ok(()),
-                Verdict::Undo if self.made == 0 => anstream::eprintln!("there is nothing to take back"),
+                Verdict::Undo if self.made == 0 => print::err!("there is nothing to take back"),
                 Verdict::Undo => {
                     self.labels.take_back()?;
                     self.made -= 1;

@@ -1,6 +1,7 @@
 //! `mixgate mock`: the fault-injecting model server as a process of its own.
 
 use super::Exit;
+use crate::cli::print;
 use crate::mock::{self, Fault, Mock};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +56,7 @@ async fn serve(args: Args) -> Result<(), Exit> {
     let address = listener.local_addr().map_err(cannot_listen)?;
     let stop = CancellationToken::new();
     let interrupted = interrupted()?;
-    anstream::eprintln!("mock {} listening on http://{address}/v1", args.model);
+    print::err!("mock {} listening on http://{address}/v1", args.model);
     let mock = Arc::new(mock_of(args));
     let mut serving = std::pin::pin!(mock::serve(listener, mock, stop.clone()));
     let served = tokio::select! {

@@ -10,6 +10,7 @@ mod hash_key;
 mod init;
 mod label;
 mod mock;
+mod print;
 mod route;
 mod schema;
 mod serve;
@@ -82,6 +83,8 @@ pub enum Exit {
     Input(String),
     /// The command line is: 2.
     Usage(String),
+    /// The result cannot be written to standard output: 1.
+    Output(String),
     /// We are: 70.
     Internal(String),
 }
@@ -90,7 +93,7 @@ impl Exit {
     /// The process's exit code.
     pub fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Input(_) => 1,
+            Self::Input(_) | Self::Output(_) => 1,
             Self::Usage(_) => 2,
             Self::Internal(_) => 70,
         })
@@ -104,31 +107,57 @@ impl fmt::Display for Exit {
                 out.write_str(message)
             }
             Self::Input(message) | Self::Usage(message) => write!(out, "error: {message}"),
+            Self::Output(message) => write!(out, "mixgate: cannot write to stdout: {message}"),
             Self::Internal(message) => write!(out, "internal error: {message}"),
         }
     }
 }
 
+/// Runs the command that the arguments name, and tells what went wrong.
+pub fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => cli.run().map_or_else(|exit| told(&exit), |()| ExitCode::SUCCESS),
+        // help and the version come this way, too
+        Err(said) => match said.print() {
+            Err(error) if !said.use_stderr() => {
+                print::lost(&error).map_or_else(|exit| told(&exit), |()| ExitCode::SUCCESS)
+            }
+            _ => ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(2)),
+        },
+    }
+}
+
+fn told(exit: &Exit) -> ExitCode {
+    print::err!("{exit}");
+    exit.code()
+}
+
 impl Cli {
     /// Runs the command.
     pub fn run(self) -> Result<(), Exit> {
-        match self.command {
-            Command::Serve(args) => serve::run(&args),
-            Command::Demo(args) => demo::run(&args),
-            Command::Mock(args) => mock::run(args),
-            Command::Init(args) => init::run(&args),
-            Command::Check(args) => check::run(&args),
-            Command::Schema(args) => schema::run(args),
-            Command::Top(args) => top::run(args),
-            Command::Route(args) => route::run(args),
-            Command::Label(args) => label::run(args),
-            Command::Calibrate(args) => calibrate::run(&args),
-            Command::Catalogue(args) => catalogue::run(args),
-            Command::Eval(args) => eval::run(args),
-            Command::Compare(args) => compare::run(&args),
+        self.command.run().and_then(|()| print::ended())
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<(), Exit> {
+        match self {
+            Self::Serve(args) => serve::run(&args),
+            Self::Demo(args) => demo::run(&args),
+            Self::Mock(args) => mock::run(args),
+            Self::Init(args) => init::run(&args),
+            Self::Check(args) => check::run(&args),
+            Self::Schema(args) => schema::run(args),
+            Self::Top(args) => top::run(args),
+            Self::Route(args) => route::run(args),
+            Self::Label(args) => label::run(args),
+            Self::Calibrate(args) => calibrate::run(&args),
+            Self::Catalogue(args) => catalogue::run(args),
+            Self::Eval(args) => eval::run(args),
+            Self::Compare(args) => compare::run(&args),
             #[cfg(feature = "train")]
-            Command::Train(args) => train::run(args),
-            Command::HashKey(args) => hash_key::run(args),
+            Self::Train(args) => train::run(args),
+            Self::HashKey(args) => hash_key::run(args),
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::api::Dialect;
 use crate::api::explain::{DryRun, dry_run};
 use crate::ask::Ask;
 use crate::auth::Caller;
+use crate::cli::print;
 use crate::config::{self, Checked};
 use crate::error::Failure;
 use crate::expert::Expert;
@@ -66,7 +67,7 @@ pub(super) fn run(args: Args) -> Result<(), Exit> {
             known_models: known_models(&snapshot, &body),
             dry_run: &dry_run,
         });
-        anstream::println!("{}", line.map_err(|e| Exit::Internal(e.to_string()))?);
+        print::out!("{}", line.map_err(|e| Exit::Internal(e.to_string()))?);
     } else {
         show(&snapshot, &dry_run);
     }
@@ -181,13 +182,12 @@ fn batch(snapshot: &Arc<Snapshot>, headers: &HeaderMap, path: &Path) -> Result<(
             continue;
         }
         let record = decide_row(snapshot, headers, &line).map_err(|what| fault(index + 1, &what))?;
-        match writeln!(out, "{record}") {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-            other => other.map_err(|e| fault(index + 1, &e))?,
+        if let Err(error) = writeln!(out, "{record}") {
+            return print::lost(&error);
         }
     }
     bar.finish_and_clear();
-    out.flush().map_err(|e| fault(0, &e))
+    out.flush().or_else(|error| print::lost(&error))
 }
 
 fn style() -> ProgressStyle {
@@ -216,13 +216,8 @@ fn decide_row(snapshot: &Arc<Snapshot>, headers: &HeaderMap, line: &str) -> Resu
 fn show(snapshot: &Snapshot, run: &DryRun) {
     let decision = &run.decision;
     let domain = decision.domain().unwrap_or("unknown");
-    anstream::println!(
-        "{} → {}   {}",
-        domain.bold(),
-        run.chosen.green().bold(),
-        run.reason.as_str().dimmed()
-    );
-    anstream::println!(
+    print::out!("{} → {}   {}", domain.bold(), run.chosen.green().bold(), run.reason.as_str().dimmed());
+    print::out!(
         "confidence {:.3}   unlike anything known {:.2}   policy {}   {} µs",
         decision.confidence(),
         decision.scores.as_ref().map_or(0.0, router_model::Scores::ood),
@@ -230,16 +225,16 @@ fn show(snapshot: &Snapshot, run: &DryRun) {
         decision.route_micros
     );
     if let Some(tokens) = run.expected_output_tokens {
-        anstream::println!("an answer of about {tokens} tokens is expected");
+        print::out!("an answer of about {tokens} tokens is expected");
     }
-    anstream::println!("{}", experts(snapshot, decision));
+    print::out!("{}", experts(snapshot, decision));
     if let Some(scores) = &decision.scores {
-        anstream::println!("domains   {}", domains(decision, scores));
+        print::out!("domains   {}", domains(decision, scores));
     }
     if !decision.attribution.is_empty() {
         let words = decision.attribution.iter().map(|a| format!("{} {:+.3}", a.text, a.weight));
-        anstream::println!("words     {}", words.collect::<Vec<_>>().join("   "));
-        anstream::println!(
+        print::out!("words     {}", words.collect::<Vec<_>>().join("   "));
+        print::out!(
             "{}",
             format!("          change of the probability of {domain} by each word, found by leaving it out")
                 .dimmed()
@@ -253,17 +248,15 @@ fn show_flips(run: &DryRun) {
     if let Some(next) = &run.runner_up {
         let by = next.behind_by;
         let text = if by >= 0.0 { format!("lower by {by:.3}") } else { format!("higher by {:.3}", -by) };
-        anstream::println!("next      {}, its expected quality {text}", next.expert);
+        print::out!("next      {}, its expected quality {text}", next.expert);
     }
     if let Some(Steady { dial, value, from, to }) = run.flips.dial {
         let to = to.map_or("on".to_owned(), |to| format!("to {to:.3}"));
-        anstream::println!(
-            "dial      the choice stays from a {dial} of {from:.3} {to}; it stands at {value:.3}"
-        );
+        print::out!("dial      the choice stays from a {dial} of {from:.3} {to}; it stands at {value:.3}");
     }
     if !run.flips.words.is_empty() {
         let words = run.flips.words.iter().map(|word| format!("«{}» → {}", word.text, word.chosen));
-        anstream::println!("flips     without {}", words.collect::<Vec<_>>().join(", without "));
+        print::out!("flips     without {}", words.collect::<Vec<_>>().join(", without "));
     }
 }
 

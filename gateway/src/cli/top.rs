@@ -7,6 +7,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use super::{Exit, runtime, stopped};
+use crate::cli::print;
 use client::Admin;
 use show::{Figures, Recent, show};
 
@@ -52,7 +53,7 @@ async fn look_once(admin: &Admin, every: Duration) -> Result<(), Exit> {
     let (before, _) = look(admin).await?;
     tokio::time::sleep(every).await;
     let (now, recent) = look(admin).await?;
-    anstream::println!("{}", show(&now, &before, &recent, admin.address()));
+    print::out!("{}", show(&now, &before, &recent, admin.address()));
     Ok(())
 }
 

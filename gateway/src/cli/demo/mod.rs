@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::{Exit, runtime, stopped};
+use super::{Exit, print, runtime, stopped};
 use show::{Row, Show};
 use verdict::Verdict;
 use world::World;
@@ -63,12 +63,17 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
                 verdict.note(prompt, &record);
             }
             show.row(&Row { prompt: &prompt.prompt, domain: &prompt.domain, record: &record, right });
+            if print::is_lost() {
+                break;
+            }
             tokio::time::sleep(PACE).await;
         }
         show.totals(&world);
         verdict.show();
         if !args.exit {
             show.invite(&world);
+        }
+        if !args.exit && !print::is_lost() {
             stopped().map_err(|e| Exit::Internal(e.to_string()))?.await;
         }
         world.stop().await;

@@ -9,6 +9,7 @@ use owo_colors::OwoColorize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::world::World;
+use crate::cli::print;
 use crate::price::MicroUsd;
 use crate::record::{Finished, Reason};
 
@@ -52,7 +53,7 @@ impl Show {
     /// Says what runs and what is simulated.
     pub(super) fn begin(world: &World, took: Duration) -> Self {
         let count = world.gateway.state.snapshot().experts.len();
-        anstream::println!(
+        print::out!(
             "{} {count} models behind one endpoint, up in {} ms",
             "mixgate demo".bold(),
             took.as_millis()
@@ -61,14 +62,14 @@ impl Show {
             "The answers are simulated by mock models on this machine. Routing, sockets and metering are real;",
             "so is ✓ or ✗, where the very model's answer to the very prompt is on record.",
         ] {
-            anstream::println!("{}", line.yellow());
+            print::out!("{}", line.yellow());
         }
-        anstream::println!();
+        print::out!();
         let head = format!(
             "{:<PROMPT$} {:<12} {:<13} ? {:>5} {:<19} {:>8} {:>8}",
             "prompt", "domain", "expert", "conf.", "reason", "cost µ$", "saved µ$"
         );
-        anstream::println!("{}", head.dimmed());
+        print::out!("{}", head.dimmed());
         Self::default()
     }
 
@@ -86,7 +87,7 @@ impl Show {
         let reason = format!("{reason:<19}");
         let plain = record.reason == Some(Reason::Routed);
         let money = |m: Option<MicroUsd>| m.map_or_else(|| "-".to_owned(), |m| m.0.to_string());
-        anstream::println!(
+        print::out!(
             "{} {:<12} {:<13} {} {:>5.2} {} {:>8} {:>8}",
             shortened(row.prompt, PROMPT),
             domain,
@@ -106,11 +107,11 @@ impl Show {
     /// The sums.
     pub(super) fn totals(&mut self, world: &World) {
         let snapshot = world.gateway.state.snapshot();
-        anstream::println!();
-        anstream::println!("{}", self.table(&snapshot.experts[snapshot.fallback].name));
+        print::out!();
+        print::out!("{}", self.table(&snapshot.experts[snapshot.fallback].name));
         let saved = self.all.baseline - self.all.cost;
         let share = 100.0 * saved.usd() / self.all.baseline.usd().max(f64::MIN_POSITIVE);
-        anstream::println!(
+        print::out!(
             "{} requests cost ${} instead of ${} at {}: {} saved, {:.0} %.",
             self.all.requests,
             self.all.cost,
@@ -121,12 +122,12 @@ impl Show {
         );
         self.route_micros.sort_unstable();
         let median = self.route_micros.get(self.route_micros.len() / 2).copied().unwrap_or_default();
-        anstream::println!(
+        print::out!(
             "The router named the labelled domain of {} of {} prompts, in {median} µs each (median).",
             self.named,
             self.all.requests
         );
-        anstream::println!(
+        print::out!(
             "Prices are examples, lengths of answers simulated: this shows the mechanism, not your traffic."
         );
     }
@@ -165,18 +166,16 @@ impl Show {
     /// What to try next.
     pub(super) fn invite(&self, world: &World) {
         let (data, admin) = (world.gateway.data, world.gateway.admin);
-        anstream::println!();
-        anstream::println!("{}", "Still serving; Ctrl-C ends it. Try:".bold());
-        anstream::println!(
-            "  curl -i http://{data}/v1/chat/completions -H 'content-type: application/json' \\"
-        );
-        anstream::println!(
+        print::out!();
+        print::out!("{}", "Still serving; Ctrl-C ends it. Try:".bold());
+        print::out!("  curl -i http://{data}/v1/chat/completions -H 'content-type: application/json' \\");
+        print::out!(
             "    -d '{{\"model\":\"auto\",\"messages\":[{{\"role\":\"user\",\"content\":\"Integrate x^2 from 0 to 3\"}}]}}'"
         );
-        anstream::println!("  curl http://{data}/v1/models");
-        anstream::println!("  curl http://{admin}/metrics");
-        anstream::println!("  mixgate top --admin http://{admin}");
-        anstream::println!("Or open the console in a browser: http://{admin}/ui/");
+        print::out!("  curl http://{data}/v1/models");
+        print::out!("  curl http://{admin}/metrics");
+        print::out!("  mixgate top --admin http://{admin}");
+        print::out!("Or open the console in a browser: http://{admin}/ui/");
     }
 }
 

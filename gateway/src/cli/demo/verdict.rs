@@ -8,6 +8,7 @@ use owo_colors::OwoColorize;
 use super::judge::{Judgement, Trial, Way, judge};
 use super::world::World;
 use super::{Prompt, graded};
+use crate::cli::print;
 use crate::price::{MicroUsd, Price};
 use crate::record::Finished;
 
@@ -64,21 +65,18 @@ impl Verdict {
     /// The table and what it means, in words.
     pub(super) fn show(&self) {
         let Some(judged) = judge(&self.trials, self.large) else { return };
-        anstream::println!();
-        anstream::println!(
-            "{}",
-            format!("Right answers to {} graded prompts, and their cost", judged.n).bold()
-        );
-        anstream::println!("{}", self.table(&judged));
-        anstream::println!("{}", loss(&judged, &self.panel[self.large].name));
+        print::out!();
+        print::out!("{}", format!("Right answers to {} graded prompts, and their cost", judged.n).bold());
+        print::out!("{}", self.table(&judged));
+        print::out!("{}", loss(&judged, &self.panel[self.large].name));
         let control = control(&judged);
         let knows = judged.beats(&judged.shuffled);
-        anstream::println!("{}", if knows { control } else { control.yellow().to_string() });
+        print::out!("{}", if knows { control } else { control.yellow().to_string() });
         for line in [
             "Replayed: right or wrong, as the sources graded these models' recorded answers (PROMPTS.md); the",
             "router learned from other prompts. Simulated: texts, lengths and latencies. Prices: examples.",
         ] {
-            anstream::println!("{}", line.dimmed());
+            print::out!("{}", line.dimmed());
         }
     }
 

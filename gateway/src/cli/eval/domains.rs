@@ -3,36 +3,30 @@
 use comfy_table::{CellAlignment, Table, presets};
 use router_model::eval::{DomainReport, SourceFigures};
 
+use crate::cli::print;
+
 /// Prints a report: the figure, its controls, its calibration, and the tables.
 pub(in crate::cli) fn show(report: &DomainReport) {
     let [low, high] = report.accuracy_interval;
-    anstream::println!(
-        "accuracy   {:.3} of {} prompts (95 %: {low:.3} to {high:.3})",
-        report.accuracy,
-        report.n
-    );
+    print::out!("accuracy   {:.3} of {} prompts (95 %: {low:.3} to {high:.3})", report.accuracy, report.n);
     if report.lenient > report.accuracy {
-        anstream::println!("lenient    {:.3}, where a second label counts", report.lenient);
+        print::out!("lenient    {:.3}, where a second label counts", report.lenient);
     }
-    anstream::println!("macro F1   {:.3}", report.macro_f1);
+    print::out!("macro F1   {:.3}", report.macro_f1);
     let (name, share) = &report.most_frequent;
-    anstream::println!("control    {share:.3} by always saying {name}");
+    print::out!("control    {share:.3} by always saying {name}");
     if low <= *share {
-        anstream::println!("           the model is not significantly better than that control");
+        print::out!("           the model is not significantly better than that control");
     }
-    anstream::println!(
-        "ECE        {:.4}, where its floor on so few rows is {:.4}",
-        report.ece,
-        report.ece_floor
-    );
+    print::out!("ECE        {:.4}, where its floor on so few rows is {:.4}", report.ece, report.ece_floor);
     if report.unknown > 0 {
-        anstream::println!("left out   {} prompts of domains that the model does not know", report.unknown);
+        print::out!("left out   {} prompts of domains that the model does not know", report.unknown);
     }
-    anstream::println!("{}", domains(report));
+    print::out!("{}", domains(report));
     if !report.kinds.is_empty() {
-        anstream::println!("{}", groups("kind", &report.kinds));
+        print::out!("{}", groups("kind", &report.kinds));
     }
-    anstream::println!("{}", groups("source", &report.sources));
+    print::out!("{}", groups("source", &report.sources));
 }
 
 fn domains(report: &DomainReport) -> Table {

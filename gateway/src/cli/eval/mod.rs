@@ -19,6 +19,7 @@ use router_model::{RouterModel, data};
 use serde::Serialize;
 
 use super::Exit;
+use crate::cli::print;
 pub(super) use domains::show;
 use latency::Latency;
 pub(super) use outcomes::{LEARNED, parameters};
@@ -107,17 +108,17 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
         return print_json(&judgement);
     }
     if let (Some(report), Some(file)) = (&judgement.domains, &domains) {
-        anstream::println!("router model {} on {}", judgement.model, file.display());
+        print::out!("router model {} on {}", judgement.model, file.display());
         show(report);
-        anstream::println!("{}", robust::show(&judgement.robust));
+        print::out!("{}", robust::show(&judgement.robust));
     }
     if let Some(strange) = &judgement.out_of_distribution {
         strange::show(strange);
     }
     if !judgement.latency.is_empty() {
-        anstream::println!("{}", latency::show(&judgement.latency));
+        print::out!("{}", latency::show(&judgement.latency));
         let mebibytes = judgement.memory_bytes as f64 / 1048576.0;
-        anstream::println!("memory of the loaded model: {mebibytes:.1} MiB");
+        print::out!("memory of the loaded model: {mebibytes:.1} MiB");
     }
     outcomes::show(&judgement.outcomes);
     Ok(())
@@ -135,14 +136,14 @@ fn run_rules(config: &Path, domains: &Path, json: bool) -> Result<(), Exit> {
 
 fn print_json<T: Serialize>(value: &T) -> Result<(), Exit> {
     let json = serde_json::to_string(value).map_err(|error| Exit::Internal(error.to_string()))?;
-    anstream::println!("{json}");
+    print::out!("{json}");
     Ok(())
 }
 
 /// Figures on what a model was made from flatter it.
 fn warn_if_seen(model: &RouterModel, file: &Path) -> Result<(), Exit> {
     if has_seen(model, file)? {
-        anstream::eprintln!("warning: the model was trained or tuned on {}", file.display());
+        print::err!("warning: the model was trained or tuned on {}", file.display());
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::domains::table;
 use super::picture;
 use crate::cli::Exit;
+use crate::cli::print;
 
 /// What to judge on graded answers.
 #[derive(Debug, clap::Args)]
@@ -265,7 +266,7 @@ pub(super) fn draw(found: &Judgement, folder: &std::path::Path) -> Result<(), Ex
     for (name, svg) in [("pair.svg", pair), ("experts.svg", panel), ("calibration.svg", chances)] {
         if let Some(svg) = svg {
             std::fs::write(folder.join(name), svg).map_err(fault)?;
-            anstream::eprintln!("picture in {}", folder.join(name).display());
+            print::err!("picture in {}", folder.join(name).display());
         }
     }
     Ok(())
@@ -273,16 +274,16 @@ pub(super) fn draw(found: &Judgement, folder: &std::path::Path) -> Result<(), Ex
 
 pub(super) fn show(found: &Judgement) {
     if let Some(pair) = &found.pair {
-        anstream::println!("{}\n", verdict(pair));
-        anstream::println!("{} against {}, {}", pair.strong, pair.weak, found.learned);
+        print::out!("{}\n", verdict(pair));
+        print::out!("{} against {}, {}", pair.strong, pair.weak, found.learned);
         show_pair(&pair.report);
         if let Some(Published { benchmark, apgr, router }) = pair.published {
-            anstream::println!(
+            print::out!(
                 "published  the best of RouteLLM on {benchmark}: APGR {apgr:.3} ({router}; arXiv:2406.18665)"
             );
         }
         if let Some((subject, report)) = &pair.without {
-            anstream::println!("the same without {subject}");
+            print::out!("the same without {subject}");
             show_pair(report);
         }
     }
@@ -295,10 +296,10 @@ pub(super) fn show(found: &Judgement) {
             let figures = [found.ece, found.floor, found.brier].map(|figure| format!("{figure:.4}"));
             table.add_row([name.clone(), found.n.to_string()].into_iter().chain(figures));
         }
-        anstream::println!("{table}");
+        print::out!("{table}");
     }
     if !found.promises.is_empty() {
-        anstream::println!("{}", promises(&found.promises));
+        print::out!("{}", promises(&found.promises));
     }
 }
 
@@ -341,30 +342,30 @@ fn verdict(Pair { strong, weak, report, .. }: &Pair) -> String {
 
 fn show_pair(report: &PairReport) {
     let [low, high] = report.apgr_interval;
-    anstream::println!("APGR       {:.3} of {} prompts (95 %: {low:.3} to {high:.3})", report.apgr, report.n);
+    print::out!("APGR       {:.3} of {} prompts (95 %: {low:.3} to {high:.3})", report.apgr, report.n);
     let share =
         |share: Option<f64>| share.map_or("never".to_owned(), |share| format!("{:.1} %", share * 100.0));
     let [half, most] = report.cpt;
-    anstream::println!("CPT        half the gap at {} large, 80 % of it at {}", share(half), share(most));
-    anstream::println!("controls   always large {:.3}, always cheap {:.3}", report.strong, report.weak);
+    print::out!("CPT        half the gap at {} large, 80 % of it at {}", share(half), share(most));
+    print::out!("controls   always large {:.3}, always cheap {:.3}", report.strong, report.weak);
     let [low, high] = report.shuffled_interval;
-    anstream::println!(
+    print::out!(
         "           the same scores shuffled: APGR {:.3} (95 %: {low:.3} to {high:.3})",
         report.shuffled
     );
     let [low, high] = report.length_interval;
-    anstream::println!(
+    print::out!(
         "           the prompt's length alone: APGR {:.3} (95 %: {low:.3} to {high:.3})",
         report.length
     );
     if !report.better_than_shuffled {
-        anstream::println!("           the router is not significantly better than its shuffled self");
+        print::out!("           the router is not significantly better than its shuffled self");
     }
     let mut table = table(&["large", "quality"]);
     for point in &report.curve {
         table.add_row([format!("{:.1} %", point.strong_share * 100.0), format!("{:.4}", point.quality)]);
     }
-    anstream::println!("{table}");
+    print::out!("{table}");
 }
 
 fn show_panel(report: &PanelReport) {
@@ -378,22 +379,22 @@ fn show_panel(report: &PanelReport) {
         format!("{:.3}", oracle.cost),
         format!("{:.4}", oracle.quality),
     ]);
-    anstream::println!("{table}");
+    print::out!("{table}");
     let target = panel::TARGET * 100.0;
     let share = |share: Option<f64>| share.map_or("never reached".to_owned(), |share| format!("{share:.3}"));
     let interval = report.cost_share_interval;
     let interval = interval.map_or(String::new(), |[low, high]| format!(" (95 %: {low:.3} to {high:.3})"));
-    anstream::println!(
+    print::out!(
         "cost for {target:.0} % of {}'s quality, as a share of the hull's: {}{interval} over {} prompts",
         report.best,
         share(report.cost_share),
         report.n
     );
-    anstream::println!("           shuffled: {}", share(report.shuffled_cost_share));
+    print::out!("           shuffled: {}", share(report.shuffled_cost_share));
     if let (Some(ours), Some(shuffled)) = (report.cost_share_interval, report.shuffled_cost_share)
         && ours[1] >= shuffled
     {
-        anstream::println!("           the router is not significantly better than its shuffled self");
+        print::out!("           the router is not significantly better than its shuffled self");
     }
 }
 

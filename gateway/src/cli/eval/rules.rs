@@ -20,6 +20,7 @@ use crate::api::Dialect;
 use crate::ask::Ask;
 use crate::auth::Caller;
 use crate::cli::Exit;
+use crate::cli::print;
 use crate::config;
 use crate::constraint::Constraints;
 use crate::meter::Meter;
@@ -246,12 +247,12 @@ fn take(report: &mut RuleReport, rule: usize, row: &Row, reading: &Reading) {
 /// Prints a table for each rule.
 pub(super) fn show(report: &Report) {
     let Report { config, hash, router_version, n, .. } = report;
-    anstream::println!("{n} labelled prompts, router model {router_version}, {config} (hash {hash})");
+    print::out!("{n} labelled prompts, router model {router_version}, {config} (hash {hash})");
     if report.unknown > 0 {
-        anstream::println!("left out: {} prompts of domains that the model does not know", report.unknown);
+        print::out!("left out: {} prompts of domains that the model does not know", report.unknown);
     }
     if report.past_deadline > 0 {
-        anstream::println!(
+        print::out!(
             "{} prompts took longer to read here than router.deadline ({} ms):\n\
              served so slowly, every rule on a domain applies to them",
             report.past_deadline,
@@ -259,13 +260,13 @@ pub(super) fn show(report: &Report) {
         );
     }
     if report.rules.is_empty() {
-        anstream::println!("the configuration has no rules");
+        print::out!("the configuration has no rules");
     }
     for rule in &report.rules {
-        anstream::println!("\n{}   {}", rule.rule, wants(rule));
+        print::out!("\n{}   {}", rule.rule, wants(rule));
         match &rule.errors {
-            Some(errors) => anstream::println!("{}", figures(errors)),
-            None => anstream::println!("  names no domain: it asks no model, and no prompt escapes it"),
+            Some(errors) => print::out!("{}", figures(errors)),
+            None => print::out!("  names no domain: it asks no model, and no prompt escapes it"),
         }
     }
 }

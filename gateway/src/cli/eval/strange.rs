@@ -6,6 +6,7 @@ use router_model::{RouterModel, Scratch};
 use serde::Serialize;
 
 use super::served;
+use crate::cli::print;
 use crate::policy::MAX_OOD;
 
 /// How well strange prompts are told from familiar ones.
@@ -111,8 +112,8 @@ pub(super) fn show(found: &Strange) {
         let figures = [kind.auroc, kind.fpr95, kind.caught].map(|figure| format!("{figure:.3}"));
         table.add_row([kind.kind.to_owned()].into_iter().chain(figures));
     }
-    anstream::println!("{table}");
-    anstream::println!(
+    print::out!("{table}");
+    print::out!(
         "of the familiar prompts the default threshold of {MAX_OOD} turns away {:.3}",
         found.turned_away
     );

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::item::{Answer, Item, Key, key};
 use crate::cli::Exit;
+use crate::cli::print;
 use crate::record::Rfc3339;
 
 /// One label, as it is written.
@@ -157,7 +158,7 @@ impl Labels {
                     &"its last line is no label: this is another file; give one of your own with --out",
                 ));
             } else {
-                anstream::eprintln!("{}: its last line was cut off and is taken out", path.display());
+                print::err!("{}: its last line was cut off and is taken out", path.display());
                 labels.file.set_len(whole as u64).map_err(|error| fault(&error))?;
             }
         }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::item::{Answer, Item};
+use crate::cli::print;
 
 /// Characters of a text that are shown, at its beginning and its end.
 const HEAD: usize = 1500;
@@ -20,22 +21,22 @@ const TURNS: usize = 4;
 pub(super) fn prompt(at: usize, of: usize, item: &Item, domains: &[String], scores: &Scores) {
     let decision = item.decision.as_ref().map(|id| format!(", decision {id}")).unwrap_or_default();
     let place = format!("── {at} of {of}, from {}{decision} ", plain(&item.source));
-    anstream::eprintln!("\n{}", place.dimmed());
+    print::err!("\n{}", place.dimmed());
     for (role, text) in turns(item) {
-        anstream::eprintln!("{} {}", format!("{role}:").dimmed(), shown(&text));
+        print::err!("{} {}", format!("{role}:").dimmed(), shown(&text));
     }
-    anstream::eprintln!("{}\n", shown(&item.prompt));
+    print::err!("{}\n", shown(&item.prompt));
     let mut likely: Vec<(&String, f32)> = domains.iter().zip(scores.domains().iter().copied()).collect();
     likely.sort_by(|one, other| other.1.total_cmp(&one.1));
     let likely: Vec<String> =
         likely.iter().take(LIKELIEST).map(|(name, p)| format!("{name} {p:.2}")).collect();
-    anstream::eprintln!("{}", likely.join("   "));
+    print::err!("{}", likely.join("   "));
 }
 
 /// The keys for a domain.
 pub(super) fn keys(proposed: &str, also: &[String]) {
     let also = if also.is_empty() { String::new() } else { format!(" (or {})", also.join(", ")) };
-    anstream::eprintln!(
+    print::err!(
         "{}{also}   Enter: right   c: another   +: could also be …   -: about nothing\n\
          s: cannot say   u: take back   q: stop",
         proposed.bold()
@@ -45,21 +46,20 @@ pub(super) fn keys(proposed: &str, also: &[String]) {
 /// The letters of the domains.
 pub(super) fn domains(domains: &[String]) {
     let letters = ('a'..='z').zip(domains).map(|(letter, name)| format!("{letter} {name}"));
-    anstream::eprintln!("{}   - about nothing   Enter: back", letters.collect::<Vec<_>>().join("   "));
+    print::err!("{}   - about nothing   Enter: back", letters.collect::<Vec<_>>().join("   "));
 }
 
 /// An answer and the keys for it.
 pub(super) fn answer(answer: &Answer) {
     match &answer.text {
-        Some(text) => anstream::eprintln!(
-            "\n{}\n{}",
-            format!("answer of {}:", plain(&answer.model)).dimmed(),
-            shown(text)
-        ),
+        Some(text) => {
+            let head = format!("answer of {}:", plain(&answer.model));
+            print::err!("\n{}\n{}", head.dimmed(), shown(text));
+        }
         None => {
             let decision = answer.decision.as_ref().map(|id| format!(", decision {}", plain(id)));
             let (model, decision) = (plain(&answer.model), decision.unwrap_or_default());
-            anstream::eprintln!("\n{} answered{decision}; the log does not keep what", model.bold());
+            print::err!("\n{} answered{decision}; the log does not keep what", model.bold());
         }
     }
     grades();
@@ -67,7 +67,7 @@ pub(super) fn answer(answer: &Answer) {
 
 /// The keys for a grade.
 pub(super) fn grades() {
-    anstream::eprintln!("1: a good answer   0: a bad one   Enter: cannot say   q: stop");
+    print::err!("1: a good answer   0: a bad one   Enter: cannot say   q: stop");
 }
 
 #[derive(Deserialize)]
