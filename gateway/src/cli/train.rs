@@ -16,6 +16,7 @@ use router_model::train::{Checkpoint, KeyedVectors, Progress, Recipe, Rows, Trai
 use router_model::{DataFile, RouterModel, data, eval};
 
 use super::{Exit, sha256};
+use crate::cli::print;
 
 /// Train a router model: its network on labelled prompts, or heads for one's own experts on graded traffic.
 #[derive(Debug, clap::Args)]
@@ -157,7 +158,7 @@ fn keep(
     std::fs::write(&path, bytes)
         .map_err(|error| TrainError::Checkpoint(format!("{}: {error}", path.display())))?;
     let accuracy = model.card().dev.accuracy;
-    bar.suspend(|| anstream::eprintln!("pass {pass}: accuracy {accuracy:.3}, in {}", path.display()));
+    bar.suspend(|| print::err!("pass {pass}: accuracy {accuracy:.3}, in {}", path.display()));
     Ok(())
 }
 
@@ -281,13 +282,13 @@ fn advance(bar: &ProgressBar, progress: Progress) {
 
 fn show_card(model: &RouterModel, out: &Path, bytes: usize) {
     let card = model.card();
-    anstream::println!("\nmodel {} in {}: {:.1} MiB", card.version, out.display(), bytes as f64 / 1048576.0);
-    anstream::println!("  domains      {}", card.labels.join(" "));
-    anstream::println!("  features     version {}, hash seed {:#x}", card.features, card.hash_seed);
-    anstream::println!("  training     {} passes, seed {}", card.epochs, card.seed);
-    anstream::println!("  temperature  {:.3}", card.temperature);
+    print::out!("\nmodel {} in {}: {:.1} MiB", card.version, out.display(), bytes as f64 / 1048576.0);
+    print::out!("  domains      {}", card.labels.join(" "));
+    print::out!("  features     version {}, hash seed {:#x}", card.features, card.hash_seed);
+    print::out!("  training     {} passes, seed {}", card.epochs, card.seed);
+    print::out!("  temperature  {:.3}", card.temperature);
     if let Some(found) = &card.strangers {
-        anstream::println!(
+        print::out!(
             "  strangers    {} requests of {} writers kept out in turn: accuracy {:.3}, with second labels {:.3}, ECE {:.3}; AUROC of {} about nothing {:.3}",
             found.rows,
             found.writers,
@@ -299,12 +300,12 @@ fn show_card(model: &RouterModel, out: &Path, bytes: usize) {
         );
     }
     for file in &card.files {
-        anstream::println!("  data         {} ({} rows, sha256 {})", file.name, file.rows, file.sha256);
+        print::out!("  data         {} ({} rows, sha256 {})", file.name, file.rows, file.sha256);
     }
-    anstream::println!("  sources      {}", card.sources.len());
-    anstream::println!("  models known {}", card.known.len());
+    print::out!("  sources      {}", card.sources.len());
+    print::out!("  models known {}", card.known.len());
     if let Some(length) = &card.length {
-        anstream::println!(
+        print::out!(
             "  lengths      of answers to {} prompts: squared error {:.3} of their logarithm, {:.3} of always the mean",
             length.prompts,
             length.error,
@@ -312,13 +313,8 @@ fn show_card(model: &RouterModel, out: &Path, bytes: usize) {
         );
     }
     for set in &card.answers {
-        anstream::println!(
-            "  answers      {} prompts of {}, {} models",
-            set.prompts,
-            set.source,
-            set.models.len()
-        );
+        print::out!("  answers      {} prompts of {}, {} models", set.prompts, set.source, set.models.len());
     }
-    anstream::println!("  command      {}", card.command);
-    anstream::println!("  date         {}", card.date.as_deref().unwrap_or("none given"));
+    print::out!("  command      {}", card.command);
+    print::out!("  date         {}", card.date.as_deref().unwrap_or("none given"));
 }

@@ -10,6 +10,7 @@ use router_model::train::distill::{Distilled, Teacher, distill};
 use router_model::{WORD_DIM, data};
 
 use super::{Exit, name, write};
+use crate::cli::print;
 use crate::cli::sha256;
 
 /// Loads the encoder in `folder`, has it read the words of these files, and writes their vectors to `out`.
@@ -38,8 +39,8 @@ fn bar() -> ProgressBar {
 
 fn show(distilled: &Distilled, teacher: &str, sha256: &str, out: &Path) {
     let Distilled { vectors, kept } = distilled;
-    anstream::println!("vectors of words in {}", out.display());
-    anstream::println!("  words        {}", vectors.words.len());
-    anstream::println!("  columns      {WORD_DIM}, {:.1} % of the teacher's variance", kept * 100.0);
-    anstream::println!("  teacher      {teacher} (sha256 {sha256})");
+    print::out!("vectors of words in {}", out.display());
+    print::out!("  words        {}", vectors.words.len());
+    print::out!("  columns      {WORD_DIM}, {:.1} % of the teacher's variance", kept * 100.0);
+    print::out!("  teacher      {teacher} (sha256 {sha256})");
 }
