@@ -3,10 +3,11 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use gateway::classify::Classifier;
 use gateway::config;
 use gateway::meter::Meter;
-use gateway::snapshot::{Snapshot, load_classifier, snapshot_for_dry_runs};
-use router_model::TAXONOMY;
+use gateway::snapshot::{Snapshot, snapshot_for_dry_runs};
+use router_model::{RouterModel, TAXONOMY};
 
 /// About 100 tokens.
 pub(crate) const PROMPT: &str = r#"{"model":"auto","messages":[{"role":"user","content":"You are given the quarterly figures of a small company. Revenue rose from $1,240 to $1,312 thousand while costs of goods sold fell by 3.5 %. Write a Python function that returns the gross margin, then explain in two sentences whether the company is healthier than a year ago, and which single number you would look at next."}]}"#;
@@ -25,7 +26,7 @@ pub(crate) fn snapshot(experts: usize) -> Option<Arc<Snapshot>> {
         );
     }
     let checked = config::parse("bench.yaml", &yaml, &|_| None).ok()?;
-    let classifier = load_classifier(&checked.config).ok()?;
+    let classifier: Arc<dyn Classifier> = Arc::new(RouterModel::builtin().ok()?);
     let meter = Meter::new(classifier.version());
     snapshot_for_dry_runs(checked, classifier, &meter).ok().map(Arc::new)
 }

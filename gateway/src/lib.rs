@@ -28,7 +28,7 @@
 //! - Every request closes its books exactly once, in the `Drop` of its body.
 //! - A client's string never becomes a label; prompts and keys never enter a log.
 //!
-//! A configuration comes in by `config` and `snapshot`; `reload` says when it is read again.
+//! A configuration comes in by `config`, `router_file` and `snapshot`; `reload` says when it is read again.
 
 pub mod admin;
 pub mod announce;
@@ -70,6 +70,7 @@ pub mod record;
 pub mod relay;
 pub mod reload;
 pub mod route;
+pub mod router_file;
 pub mod server;
 pub mod session;
 pub mod settle;

@@ -1,14 +1,13 @@
 //! One configuration, built and immutable: what a request is answered under from its first to its last byte.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
-use router_model::{Heads, RouterModel};
-use sha2::{Digest, Sha256};
+use router_model::Heads;
 
-use crate::auth::{self, Caller, KeyHash};
+use crate::auth::{Caller, KeyHash};
 use crate::classify::Classifier;
 use crate::config::written::{self, Config, Content, Pricing, ResponseModel};
 use crate::config::{self, Checked, Setting};
@@ -496,6 +495,8 @@ fn selectors(config: &Config, experts: &[Expert], policies: &[policy::Named]) ->
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use router_model::RouterModel;
+
     use super::*;
     use crate::api::Dialect;
     use crate::record::Outcome;
@@ -527,23 +528,6 @@ experts: [{ name: a, model: m, base_url: 'http://h/v1', price: { input_per_1m: 1
         let new = build(checked(), model, &meter, Some(&old)).unwrap();
         assert_eq!(new.meters[0].figures().requests[Outcome::Cancelled as usize], 1);
         assert_eq!(new.nobody.figures().requests[Outcome::ClientError as usize], 1);
-    }
-
-    #[test]
-    fn a_router_file_that_did_not_change_is_loaded_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("router.safetensors");
-        let weights = include_bytes!("../../router-model/weights/router.safetensors");
-        std::fs::write(&path, weights).unwrap();
-        let load = || load_router_file(path.to_str().unwrap());
-        let first = load().unwrap();
-        assert!(Arc::ptr_eq(&first, &load().unwrap()), "the same file, the same model");
-        std::fs::write(&path, &weights[..weights.len() / 2]).unwrap();
-        assert!(load().is_err(), "half a file is none");
-        std::fs::write(&path, weights).unwrap();
-        assert!(Arc::ptr_eq(&first, &load().unwrap()));
-        drop(first);
-        assert!(load().is_ok(), "nobody has it any more");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::meter::Meter;
 use crate::origin::Pages;
 use crate::past::Past;
 use crate::reload::{self, Listening};
+use crate::router_file;
 use crate::session::Sessions;
 use crate::snapshot::{self, Snapshot};
 use crate::traces::Tracer;
@@ -197,17 +198,10 @@ impl State {
 
     fn try_reload(&self) -> Result<Reloaded, String> {
         let path = self.path.as_ref().ok_or("this gateway was started without a file")?;
-        let checked = config::load(path).map_err(|faults| faults.to_string())?;
         let old = self.snapshot();
+        let loaded = config::read(path).and_then(|draft| router_file::complete(draft, Some(&old)));
+        let (checked, classifier) = loaded.map_err(|faults| faults.to_string())?;
         reload::permit(&old.config, &checked.config, self.listening.get().copied())?;
-        let classifier = if checked.config.router.model == old.config.router.model
-            && old.config.router.model == "builtin"
-        {
-            Arc::clone(&old.classifier)
-        } else {
-            snapshot::load_classifier(&checked.config)?
-        };
-        snapshot::check_names(&checked.config, &*classifier)?;
         let waiting = reload::wait_for_a_restart(&old.config, &checked.config);
         let told = |key| format!("`{key}` has changed and is read at start only: restart for it to count");
         let warnings = checked.warnings.iter().cloned().chain(waiting.into_iter().map(told)).collect();

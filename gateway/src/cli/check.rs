@@ -15,7 +15,8 @@ use crate::config::written::Pricing;
 use crate::config::{self, written};
 use crate::meter::Meter;
 use crate::policy::{self, Measured, Reach};
-use crate::snapshot::{Snapshot, load_classifier, snapshot_for_dry_runs};
+use crate::router_file;
+use crate::snapshot::{Snapshot, snapshot_for_dry_runs};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -63,8 +64,8 @@ impl<'a> PolicyFound<'a> {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Exit> {
-    let checked = config::load(&args.config).map_err(|faults| Exit::Input(faults.to_string()))?;
-    let classifier = load_classifier(&checked.config).map_err(Exit::Input)?;
+    let loaded = router_file::load(&args.config);
+    let (checked, classifier) = loaded.map_err(|faults| Exit::Input(faults.to_string()))?;
     let mut warnings = checked.warnings.clone();
     // it may be another machine that serves
     warnings.extend(crate::ledger::look(&checked.config.log.decisions).err());

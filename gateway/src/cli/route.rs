@@ -20,14 +20,14 @@ use crate::api::explain::{DryRun, dry_run};
 use crate::ask::Ask;
 use crate::auth::Caller;
 use crate::cli::print;
-use crate::config::{self, Checked};
 use crate::error::Failure;
 use crate::expert::Expert;
 use crate::meter::Meter;
 use crate::plan::cost_text;
 use crate::policy::Steady;
 use crate::record::{Decision, Stand};
-use crate::snapshot::{Snapshot, load_classifier, snapshot_for_dry_runs};
+use crate::router_file;
+use crate::snapshot::{Snapshot, snapshot_for_dry_runs};
 use crate::text;
 
 #[derive(Debug, clap::Args)]
@@ -75,13 +75,12 @@ pub(super) fn run(args: Args) -> Result<(), Exit> {
 }
 
 fn snapshot(path: Option<&Path>) -> Result<Arc<Snapshot>, Exit> {
-    let checked = match path {
-        Some(path) => config::load(path),
-        None if Path::new("experts.yaml").exists() => config::load(Path::new("experts.yaml")),
-        None => config::reference(),
+    let here = Path::new("experts.yaml");
+    let loaded = match path.or(here.exists().then_some(here)) {
+        Some(path) => router_file::load(path),
+        None => router_file::reference(),
     };
-    let checked: Checked = checked.map_err(|faults| Exit::Input(faults.to_string()))?;
-    let classifier = load_classifier(&checked.config).map_err(Exit::Input)?;
+    let (checked, classifier) = loaded.map_err(|faults| Exit::Input(faults.to_string()))?;
     let meter = Meter::new(classifier.version());
     snapshot_for_dry_runs(checked, classifier, &meter).map(Arc::new).map_err(Exit::Input)
 }

@@ -8,11 +8,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Exit, Stop, runtime};
-use crate::config;
 use crate::gateway::Gateway;
 use crate::lanes::Lanes;
 use crate::logs::{self, Logs};
-use crate::snapshot::load_classifier;
+use crate::router_file;
 use crate::state::State;
 use crate::traces::Tracer;
 
@@ -37,8 +36,8 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
 }
 
 fn serve(args: &Args) -> Result<(), Exit> {
-    let checked = config::load(&args.config).map_err(|faults| Exit::Input(faults.to_string()))?;
-    let classifier = load_classifier(&checked.config).map_err(Exit::Input)?;
+    let loaded = router_file::load(&args.config);
+    let (checked, classifier) = loaded.map_err(|faults| Exit::Input(faults.to_string()))?;
     let runtime = runtime()?;
     let served = runtime.block_on(async {
         // listened to before anything is told of this process: a signal that comes early is not lost

@@ -45,7 +45,7 @@ struct Check<'c> {
 impl<'c> Check<'c> {
     /// The place of `path`, or of the nearest part of it that is written.
     fn place(&self, path: &[&str]) -> Place {
-        walk(self.tree, path)
+        self.tree.nearest(path).place
     }
 
     fn server(&mut self) {
@@ -505,17 +505,6 @@ const OWN_HEADERS: [&str; 12] = [
     "expect",
     "accept-encoding",
 ];
-
-fn walk(tree: &Spot, path: &[&str]) -> Place {
-    let mut spot = tree;
-    for key in path {
-        match spot.get(key) {
-            Some(next) => spot = next,
-            None => break,
-        }
-    }
-    spot.place
-}
 
 /// As browsers write it: nothing behind the port, and no default port.
 fn is_origin(text: &str) -> bool {

@@ -26,6 +26,7 @@ pub use origin::Setting;
 pub use units::{DurationText, Percent, Secret, Size};
 pub use written::Config;
 
+use env::Expanded;
 use fault::Source;
 use tree::Spot;
 
@@ -47,14 +48,68 @@ pub struct Checked {
     pub warnings: Vec<String>,
 }
 
-/// Reads, expands and checks the file at `path`; all faults at once.
-pub fn load(path: &Path) -> Result<Checked, Faults> {
-    let text = std::fs::read_to_string(path).map_err(|error| Faults::unreadable(path, &error))?;
-    parse(&path.display().to_string(), &text, &process_environment)
+/// A configuration that was read and checked by itself: its values, and the faults so far. The router model that it
+/// names is held against it before it is finished.
+#[derive(Debug)]
+pub struct Draft {
+    name: String,
+    config: Config,
+    tree: Spot,
+    expanded: Expanded,
+    faults: Faults,
+    warnings: Vec<String>,
 }
 
-/// The same from a text; `name` stands in the messages.
+impl Draft {
+    /// The values, as far as they could be read.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Adds a fault at the value under these keys, or the nearest part of it that is written. A number counts the items
+    /// of a list as [`Draft::config`] has them.
+    pub(crate) fn fault(&mut self, keys: &[&str], message: String, help: impl Into<String>) {
+        self.faults.push(self.tree.nearest(keys).place, message, help);
+    }
+
+    /// The configuration, where nothing is wrong with it.
+    ///
+    /// # Errors
+    ///
+    /// Every fault, in the order of the file.
+    pub fn finish(self) -> Result<Checked, Faults> {
+        if !self.faults.is_empty() {
+            return Err(self.refuse());
+        }
+        let Self { name, config, tree, expanded, warnings, .. } = self;
+        let settings = origin::settings(&config, &tree, &expanded);
+        Ok(Checked { config, hash: hash_of(&expanded.text), settings, rules: rules(&name, &tree), warnings })
+    }
+
+    /// Its faults, in the order of the file.
+    pub(crate) fn refuse(mut self) -> Faults {
+        self.faults.sort();
+        self.faults
+    }
+}
+
+/// Reads, expands and checks the file at `path`.
+///
+/// # Errors
+///
+/// Where there are no values to go on with: the file cannot be read, or is no YAML.
+pub fn read(path: &Path) -> Result<Draft, Faults> {
+    let text = std::fs::read_to_string(path).map_err(|error| Faults::unreadable(path, &error))?;
+    draft(&path.display().to_string(), &text, &process_environment)
+}
+
+/// A whole configuration from a text, without its router model; `name` stands in the messages.
 pub fn parse(name: &str, text: &str, environment: Environment<'_>) -> Result<Checked, Faults> {
+    draft(name, text, environment)?.finish()
+}
+
+/// As [`read`], from a text.
+pub fn draft(name: &str, text: &str, environment: Environment<'_>) -> Result<Draft, Faults> {
     // YAML's line ends are these three: with one kind of them every hand counts alike
     let text =
         if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text.to_owned() };
@@ -64,13 +119,7 @@ pub fn parse(name: &str, text: &str, environment: Environment<'_>) -> Result<Che
     let config = tree::read::<Config>(&tree, &mut faults);
     let Some(config) = config else { return Err(faults) };
     let warnings = check::check(&config, &tree, &mut faults);
-    if faults.is_empty() {
-        let settings = origin::settings(&config, &tree, &expanded);
-        let (hash, rules) = (hash_of(&expanded.text), rules(name, &tree));
-        return Ok(Checked { config, hash, settings, rules, warnings });
-    }
-    faults.sort();
-    Err(faults)
+    Ok(Draft { name: name.to_owned(), config, tree, expanded, faults, warnings })
 }
 
 /// What records call the rules of a file.
@@ -81,8 +130,8 @@ fn rules(name: &str, tree: &Spot) -> Vec<Arc<str>> {
 }
 
 /// The reference configuration that this build carries; `experts.yaml` of the repository.
-pub fn reference() -> Result<Checked, Faults> {
-    parse("experts.yaml (built in)", REFERENCE, &process_environment)
+pub fn reference() -> Result<Draft, Faults> {
+    draft("experts.yaml (built in)", REFERENCE, &process_environment)
 }
 
 const REFERENCE: &str = include_str!("../../../experts.yaml");

@@ -84,6 +84,13 @@ impl Spot {
         entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value)
     }
 
+    /// The value under these keys, or the nearest part of it that is written; a number counts the good items of a list.
+    pub(super) fn nearest(&self, keys: &[&str]) -> &Self {
+        let item = |key: &str| self.good_items().get(key.parse::<usize>().ok()?).copied();
+        let Some((key, rest)) = keys.split_first() else { return self };
+        self.get(key).or_else(|| item(key)).map_or(self, |next| next.nearest(rest))
+    }
+
     /// The place of the key itself.
     pub(super) fn key(&self, name: &str) -> Option<Place> {
         let Node::Map(entries) = &self.node else { return None };

@@ -25,7 +25,7 @@ use crate::api::Dialect;
 use crate::ask::Spliced;
 use crate::cli::Exit;
 use crate::config::written::{self, Config, Governance, Policy, Price, Pricing, ProviderName};
-use crate::config::{self, Checked, DurationText};
+use crate::config::{Checked, DurationText};
 use crate::expert::Timeouts;
 use crate::expert::endpoint::Endpoint;
 use crate::gateway::Gateway;
@@ -33,7 +33,7 @@ use crate::lanes::Lanes;
 use crate::mock::{self, Fault, Mock};
 use crate::provider;
 use crate::record::Finished;
-use crate::snapshot::load_classifier;
+use crate::router_file;
 use crate::upstream::{Connector, Terms};
 
 /// One expert misbehaves twice, so that a fallback can be seen.
@@ -73,7 +73,7 @@ impl World {
     /// Starts mocks and gateway; `graded`: the domains of graded prompts.
     pub(super) async fn start(graded: &BTreeSet<&str>) -> Result<Self, Exit> {
         let internal = |e: &dyn std::fmt::Display| Exit::Internal(e.to_string());
-        let mut checked = config::reference().map_err(|faults| internal(&faults))?;
+        let (mut checked, classifier) = router_file::reference().map_err(|faults| internal(&faults))?;
         one_scale_per_domain(&mut checked.config, graded);
         join(&mut checked.config);
         let tasks = TaskTracker::new();
@@ -82,7 +82,6 @@ impl World {
             start_mock(&mut checked.config, index, &tasks, &stop).await.map_err(|e| internal(&e))?;
         }
         open_up(&mut checked.config);
-        let classifier = load_classifier(&checked.config).map_err(Exit::Internal)?;
         let gateway = start_gateway(checked, classifier).await.map_err(|e| internal(&e))?;
         let base = format!("http://{}/v1", gateway.data);
         let endpoint = Endpoint::new(&base, 1, provider::of(ProviderName::Openai))
@@ -276,7 +275,7 @@ mod tests {
     #[test]
     fn figures_set_by_hand_and_estimated_chances_never_meet_in_a_domain() {
         let graded = BTreeSet::from(["code", "math", "finance"]);
-        let mut config = config::reference().unwrap().config;
+        let mut config = router_file::reference().unwrap().0.config;
         one_scale_per_domain(&mut config, &graded);
         for expert in &config.experts {
             assert!(!expert.quality.keys().any(|domain| graded.contains(domain.as_str())), "{expert:?}");

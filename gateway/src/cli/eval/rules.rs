@@ -21,11 +21,11 @@ use crate::ask::Ask;
 use crate::auth::Caller;
 use crate::cli::Exit;
 use crate::cli::print;
-use crate::config;
 use crate::constraint::Constraints;
 use crate::meter::Meter;
 use crate::plan::{Wish, plan};
-use crate::snapshot::{Selector, Snapshot, load_classifier, snapshot_for_dry_runs};
+use crate::router_file;
+use crate::snapshot::{Selector, Snapshot, snapshot_for_dry_runs};
 use crate::wide::Unknown;
 
 /// What `--json` prints.
@@ -122,10 +122,10 @@ struct Reading {
 
 /// Judges every rule of a configuration on the labelled prompts of a file.
 pub(super) fn judge(config: &Path, domains: &Path) -> Result<Report, Exit> {
-    let checked = config::load(config).map_err(|faults| Exit::Input(faults.to_string()))?;
+    let loaded = router_file::load(config);
+    let (checked, classifier) = loaded.map_err(|faults| Exit::Input(faults.to_string()))?;
     let model = super::super::load_router_model(&checked.config.router.model)?;
     super::warn_if_seen(&model, domains)?;
-    let classifier = load_classifier(&checked.config).map_err(Exit::Input)?;
     let meter = Meter::new(classifier.version());
     let mut snapshot = snapshot_for_dry_runs(checked, classifier, &meter).map_err(Exit::Input)?;
     let deadline = std::mem::replace(&mut snapshot.deadline, served::PATIENCE);
