@@ -5,6 +5,7 @@
 mod answers;
 mod attempts;
 mod cancel;
+mod check;
 mod circuits;
 mod clients;
 mod clocks;

@@ -4,6 +4,7 @@
 //! To add one: a file with `impl Policy`, and one line in [`build`].
 
 mod measured;
+mod opening;
 mod panels;
 mod promise;
 mod reach;
@@ -23,6 +24,7 @@ use crate::record::Reason;
 use crate::snapshot::Snapshot;
 
 pub use measured::Measured;
+pub use opening::Opening;
 pub use panels::Panel;
 pub use promise::UnderRoute;
 pub use reach::{Reach, Won, WonDomain};
@@ -179,6 +181,12 @@ pub fn reach(snapshot: &Snapshot, policy: usize) -> Option<&Reach> {
     snapshot.policies[policy].reach.get_or_init(|| reach::reach(snapshot, policy)).as_ref()
 }
 
+/// What would open a policy that sends no request to an expert; `None` where it sends some, or nobody can tell.
+pub fn opening(snapshot: &Snapshot, policy: usize) -> Option<Opening> {
+    let reach = reach(snapshot, policy)?;
+    (reach.to_experts == 0.0 && !reach.experts.is_empty()).then(|| opening::find(snapshot, policy, reach))
+}
+
 /// The policies of a configuration, or the shipped ones; `tenants` may have fewer experts each.
 ///
 /// # Errors
@@ -196,15 +204,7 @@ pub fn build(
         || SHIPPED.iter().map(|(name, tolerance)| ((*name).to_owned(), shipped_policy(*tolerance))).collect();
     let all: BTreeMap<String, written::Policy> = if written.is_empty() { shipped() } else { written.clone() };
     let named = |(name, written): (String, written::Policy)| {
-        let gate = Gate::new(&written);
-        let policy: Box<dyn Policy> = match written.max_under_route {
-            Some(at_most) => {
-                let promised = router.promise(&name, &written.require, at_most);
-                let (panels, source) = promised.map_err(|why| format!("the policy `{name}`: {why}"))?;
-                Box::new(UnderRoute { panels, source, gate })
-            }
-            None => Box::new(Tolerance { tolerance: written.tolerance.unwrap_or_default() as f32, gate }),
-        };
+        let policy = make(&router, &name, &written)?;
         let require = written.require.iter().map(|tag| tag.as_str().into()).collect();
         Ok(Named {
             name,
@@ -216,6 +216,23 @@ pub fn build(
         })
     };
     all.into_iter().map(named).collect()
+}
+
+/// One policy as its section says.
+fn make(
+    router: &panels::Router<'_>,
+    name: &str,
+    written: &written::Policy,
+) -> Result<Box<dyn Policy>, String> {
+    let gate = Gate::new(written);
+    Ok(match written.max_under_route {
+        Some(at_most) => {
+            let promised = router.promise(name, &written.require, at_most);
+            let (panels, source) = promised.map_err(|why| format!("the policy `{name}`: {why}"))?;
+            Box::new(UnderRoute { panels, source, gate })
+        }
+        None => Box::new(Tolerance { tolerance: written.tolerance.unwrap_or_default() as f32, gate }),
+    })
 }
 
 fn shipped_policy(tolerance: f64) -> written::Policy {

@@ -9,8 +9,8 @@ use router_model::Scores;
 use router_model::traffic::Request;
 use serde::Serialize;
 
-use super::Choice;
 use super::measured::{USUAL, has_all, usual_cost};
+use super::{Choice, Policy};
 use crate::expert::Expert;
 use crate::record::Reason;
 use crate::snapshot::Snapshot;
@@ -102,19 +102,33 @@ struct Decided<'a> {
 }
 
 fn decide<'a>(snapshot: &Snapshot, policy: usize, request: &'a Request) -> Decided<'a> {
+    let (scores, chances) = read(snapshot, request);
+    let own = &*snapshot.policies[policy].policy;
+    let Choice { order, reason } = choose(snapshot, policy, own, &scores, &chances);
+    let chosen = order.first().copied();
+    Decided { request, scores, chosen, reason }
+}
+
+/// What the router model says of a request, and the chances of the experts that it knows.
+pub(super) fn read(snapshot: &Snapshot, request: &Request) -> (Scores, Vec<f32>) {
     let scores = request.seen.scores(snapshot.classifier.domains().len());
     let mut chances = Vec::new();
     if !snapshot.panel.names().is_empty() {
         let _scores = snapshot.classifier.judge(&request.text, &snapshot.panel, &mut chances, &mut || false);
     }
-    let Choice { order, reason } = choose(snapshot, policy, &scores, &chances);
-    let chosen = order.first().copied();
-    Decided { request, scores, chosen, reason }
+    (scores, chances)
 }
 
-fn choose(snapshot: &Snapshot, policy: usize, scores: &Scores, chances: &[f32]) -> Choice {
-    let candidates = weigh_scores(snapshot, policy, scores, chances, &USUAL);
-    snapshot.policies[policy].policy.choose(&candidates, Some(evidence(scores)), snapshot.fallback)
+/// What a policy that stands in this place decides.
+pub(super) fn choose(
+    snapshot: &Snapshot,
+    place: usize,
+    policy: &dyn Policy,
+    scores: &Scores,
+    chances: &[f32],
+) -> Choice {
+    let candidates = weigh_scores(snapshot, place, scores, chances, &USUAL);
+    policy.choose(&candidates, Some(evidence(scores)), snapshot.fallback)
 }
 
 fn share(part: usize, of: usize) -> f64 {

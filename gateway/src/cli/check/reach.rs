@@ -3,7 +3,7 @@
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-use crate::policy::{self, Reach, Won, WonDomain};
+use crate::policy::{self, Opening, Reach, Won, WonDomain};
 use crate::snapshot::Snapshot;
 
 /// The share of requests of each expert under each policy.
@@ -54,9 +54,10 @@ pub(super) fn wins(reach: &Reach) -> Table {
     table
 }
 
-/// What is likely to be a mistake: experts that no policy chooses, rules and tenants that leave the fallback out.
+/// What is likely to be a mistake: policies that choose no expert, experts that no policy chooses, rules and tenants that leave the fallback out.
 pub(super) fn warnings(snapshot: &Snapshot) -> Vec<String> {
-    let mut warnings = never_chosen(snapshot);
+    let mut warnings = shut(snapshot);
+    warnings.extend(never_chosen(snapshot));
     let fallback = &snapshot.experts[snapshot.fallback];
     for (place, rule) in snapshot.rules.iter().enumerate() {
         let lacks = rule.require.iter().find(|tag| !fallback.tags.contains(&***tag));
@@ -80,6 +81,29 @@ pub(super) fn warnings(snapshot: &Snapshot) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// Policies that send no request to any expert, and what would change that.
+fn shut(snapshot: &Snapshot) -> Vec<String> {
+    let shut = snapshot.policies.iter().enumerate().filter_map(|(place, named)| {
+        let (opening, reach) = (policy::opening(snapshot, place)?, policy::reach(snapshot, place)?);
+        let change = match opening {
+            Opening::Dial { key, value, share } => {
+                format!("with `{key}: {value}` {:.0} % would go to experts", 100.0 * share)
+            }
+            Opening::Tag(tag) => format!(
+                "it requires {tag}, which none has: take the tag out of its `require`, or write it down for an expert that has it"
+            ),
+            Opening::Expert { name, why } => {
+                format!("no value of its dial changes that; what is in the way of `{name}`: {why}")
+            }
+        };
+        let (name, requests) = (&named.name, reach.requests);
+        Some(format!(
+            "the policy `{name}` sends none of {requests} requests as people write them to an expert; {change}"
+        ))
+    });
+    shut.collect()
 }
 
 /// Experts that get no request under any policy, and why not under the policy of `auto`.
