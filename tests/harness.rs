@@ -147,19 +147,16 @@ impl Setup {
 
     /// Runs it with the router model that it names, by default the built-in one.
     pub(crate) async fn start_real(self) -> Rig {
-        let classifier = gateway::snapshot::load_classifier(&self.checked().config).unwrap();
-        self.start_with(classifier).await
-    }
-
-    fn checked(&self) -> config::Checked {
         let yaml = self.yaml();
-        let checked = config::parse("test.yaml", &yaml, &|_| None);
-        checked.unwrap_or_else(|faults| panic!("{faults}\n{yaml}"))
+        let loaded = gateway::router_file::parse("test.yaml", &yaml, &|_| None);
+        let (checked, classifier) = loaded.unwrap_or_else(|faults| panic!("{faults}\n{yaml}"));
+        Rig::start(checked, classifier).await
     }
 
     pub(crate) async fn start_with(self, classifier: Arc<dyn Classifier>) -> Rig {
-        let checked = self.checked();
-        Rig { gateway: Gateway::start(checked, None, classifier, Lanes::ambient(), None).await.unwrap() }
+        let yaml = self.yaml();
+        let checked = config::parse("test.yaml", &yaml, &|_| None);
+        Rig::start(checked.unwrap_or_else(|faults| panic!("{faults}\n{yaml}")), classifier).await
     }
 }
 
@@ -169,6 +166,10 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
+    async fn start(checked: config::Checked, classifier: Arc<dyn Classifier>) -> Rig {
+        Rig { gateway: Gateway::start(checked, None, classifier, Lanes::ambient(), None).await.unwrap() }
+    }
+
     pub(crate) fn addr(&self) -> SocketAddr {
         self.gateway.data
     }

@@ -134,6 +134,50 @@ fn names_that_cannot_be_are_told_with_their_line() {
 }
 
 #[test]
+fn a_router_file_is_held_against_the_names_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = "127.0.0.1:1".parse().unwrap();
+    let yaml = |domains: &str| {
+        let section = format!("router: {{ model: {} }}\ndomains: {domains}", taught(folder.path()));
+        Setup::new().expert("a", at, "quality: { cases: 0.9 }").large(at, "").section(&section).yaml()
+    };
+    let check =
+        |domains: &str| run(&["check", "--config", &written(folder.path(), "e.yaml", &yaml(domains))]);
+    assert!(good(&check("{ cases: [claims, legal] }")).contains("cases"));
+    let ran = check("{ cases: [clams, legal], claims: sql }");
+    for part in ["did you mean `claims`", "`claims` is the name of another domain", "e.yaml:"] {
+        assert!(ran.code == Some(1) && ran.err.contains(part), "{part} should be in\n{}", ran.err);
+    }
+}
+
+#[tokio::test]
+async fn own_names_follow_a_reload() {
+    let model = Model::honest().await;
+    let folder = tempfile::tempdir().unwrap();
+    let setup = || Setup::new().expert("lawyer", model.addr, "").large(model.addr, "");
+    let path = written(folder.path(), "experts.yaml", &setup().yaml());
+    let (checked, classifier) = gateway::router_file::load(Path::new(&path)).unwrap();
+    let rig = gateway::gateway::Gateway::start(
+        checked,
+        Some(path.clone().into()),
+        classifier,
+        gateway::lanes::Lanes::ambient(),
+        None,
+    );
+    let rig = rig.await.unwrap();
+    let domain = || async {
+        let body = value!({"model": "auto", "messages": [{"role": "user", "content": CONTRACT}]}).to_string();
+        let reply = testkit::post_json(rig.data, "/v1/chat/completions", &[], &body).await;
+        reply.header("x-mixgate-domain").map(str::to_owned)
+    };
+    assert_eq!(domain().await.as_deref(), Some("legal"));
+    written(folder.path(), "experts.yaml", &setup().section("domains: { contracts: legal }").yaml());
+    let reply = testkit::post_json(rig.admin, "/-/reload", &[], "").await;
+    assert!(reply.status == 200 || reply.status == 204, "{}", reply.text());
+    assert_eq!(domain().await.as_deref(), Some("contracts"));
+}
+
+#[test]
 fn labels_that_teach_nothing_are_refused_and_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("own.safetensors");

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::auth;
 use crate::classify::Classifier;
 use crate::config::{self, Checked, Draft, Faults};
+use crate::own_domains::{Groups, Misnamed, OwnDomains};
 use crate::snapshot::Snapshot;
 
 /// A configuration and the router model that it names.
@@ -24,6 +25,15 @@ pub fn load(path: &Path) -> Result<Loaded, Faults> {
     complete(config::read(path)?, None)
 }
 
+/// The same from a text; `name` stands in the messages.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn parse(name: &str, text: &str, environment: config::Environment<'_>) -> Result<Loaded, Faults> {
+    complete(config::draft(name, text, environment)?, None)
+}
+
 /// The configuration that this build carries, and the built-in router model.
 ///
 /// # Errors
@@ -36,19 +46,45 @@ pub fn reference() -> Result<Loaded, Faults> {
 /// Loads the router model of a draft, and holds its names against the model; a built-in one that runs is taken over.
 pub(crate) fn complete(mut draft: Draft, running: Option<&Snapshot>) -> Result<Loaded, Faults> {
     let name = draft.config().router.model.clone();
-    let built_in = |snapshot: &&Snapshot| name == "builtin" && snapshot.config.router.model == name;
-    let model = match running.filter(built_in) {
-        Some(running) => Ok(Arc::clone(&running.classifier)),
-        None => load_model(&name),
+    let the_same = |snapshot: &&Snapshot| {
+        let (new, old) = (draft.config(), &snapshot.config);
+        name == "builtin" && old.router.model == name && old.domains == new.domains
     };
-    match model {
+    if let Some(running) = running.filter(the_same) {
+        let model = Arc::clone(&running.classifier);
+        check_names(&mut draft, &*model);
+        return draft.finish().map(|checked| (checked, model));
+    }
+    match load_model(&name) {
         Ok(model) => {
+            let Some(model) = by_own_names(&mut draft, model) else { return Err(draft.refuse()) };
             check_names(&mut draft, &*model);
             draft.finish().map(|checked| (checked, model))
         }
         Err(Unfit { what, help }) => {
             draft.fault(&["router", "model"], what, help);
             Err(draft.refuse())
+        }
+    }
+}
+
+/// The model by the names of `domains:`, where there are any; `None` where these cannot be used.
+fn by_own_names(draft: &mut Draft, model: Arc<dyn Classifier>) -> Option<Arc<dyn Classifier>> {
+    let own = &draft.config().domains;
+    if own.is_empty() {
+        return Some(model);
+    }
+    let domains: Vec<&str> = model.domains().iter().map(String::as_str).collect();
+    match Groups::new(own, &domains) {
+        Ok(groups) => Some(Arc::new(OwnDomains::new(model, groups))),
+        Err(faults) => {
+            // with the built-in one they were found without loading it
+            if draft.config().router.model != "builtin" {
+                for Misnamed { name, what, help } in faults {
+                    draft.fault(&["domains", &name], what, help);
+                }
+            }
+            None
         }
     }
 }
@@ -204,8 +240,7 @@ mod tests {
             "router:\n  model: {}\n  policy: nobody\nfallback: a\nexperts:\n  - {{ name: a, model: m, base_url: 'http://h/v1', hosting: {{ usd_per_hour: 0 }}, {more} }}\n",
             model.display()
         );
-        let draft = config::draft("t.yaml", &yaml, &|_| None).unwrap_or_else(|faults| panic!("{faults}"));
-        complete(draft, None).map(drop).unwrap_err().to_string()
+        parse("t.yaml", &yaml, &|_| None).map(drop).unwrap_err().to_string()
     }
 
     #[test]

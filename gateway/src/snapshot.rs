@@ -17,7 +17,6 @@ use crate::expert::endpoint::Endpoint;
 use crate::expert::{Expert, Timeouts};
 
 use crate::meter::{ExpertMeter, Meter};
-use crate::own_domains::{Groups, OwnDomains};
 use crate::policy;
 use crate::price::Price;
 use crate::provider;
@@ -179,91 +178,6 @@ pub fn snapshot_for_dry_runs(
     meter: &Meter,
 ) -> Result<Snapshot, String> {
     build(checked, classifier, meter, None)
-}
-
-/// The router model that a configuration names.
-pub fn load_classifier(config: &Config) -> Result<Arc<dyn Classifier>, String> {
-    let name = &config.router.model;
-    let model = if name == "builtin" {
-        Arc::new(RouterModel::builtin().map_err(|e| format!("router.model `{name}`: {e}"))?)
-    } else {
-        load_router_file(name)?
-    };
-    let model = own_domains(config, model)?;
-    check_names(config, &*model)?;
-    Ok(model)
-}
-
-/// The model by the names of `domains:`, where there are any.
-fn own_domains(config: &Config, model: Arc<RouterModel>) -> Result<Arc<dyn Classifier>, String> {
-    if config.domains.is_empty() {
-        return Ok(model);
-    }
-    let domains: Vec<&str> = model.domains().iter().map(String::as_str).collect();
-    let groups = Groups::new(&config.domains, &domains).map_err(|faults| {
-        let lines = faults.iter().map(|fault| format!("domains: {}; {}", fault.what, fault.help));
-        lines.collect::<Vec<_>>().join("\n")
-    })?;
-    Ok(Arc::new(OwnDomains::new(model, groups)))
-}
-
-/// The file that was loaded last, by its hash: a reload that does not change it costs no second copy.
-static LOADED: Mutex<Option<([u8; 32], Weak<RouterModel>)>> = Mutex::new(None);
-
-fn load_router_file(name: &str) -> Result<Arc<RouterModel>, String> {
-    let unreadable = |e: std::io::Error| format!("router.model `{name}` cannot be read: {e}");
-    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    let hash = hash_of_file(name).map_err(unreadable)?;
-    if let Some((known, model)) = &*loaded
-        && *known == hash
-        && let Some(model) = model.upgrade()
-    {
-        return Ok(model);
-    }
-    let bytes = std::fs::read(name).map_err(unreadable)?;
-    let model = RouterModel::from_bytes(&bytes).map_err(|e| format!("router.model `{name}`: {e}"))?;
-    let model = Arc::new(model);
-    // of what was read, should it have changed meanwhile
-    *loaded = Some((auth::sha256(&bytes), Arc::downgrade(&model)));
-    Ok(model)
-}
-
-fn hash_of_file(name: &str) -> std::io::Result<[u8; 32]> {
-    let mut hasher = Sha256::new();
-    std::io::copy(&mut std::fs::File::open(name)?, &mut HashedBytes(&mut hasher))?;
-    Ok(hasher.finalize().into())
-}
-
-/// Takes what is to be hashed.
-struct HashedBytes<'h>(&'h mut Sha256);
-
-impl std::io::Write for HashedBytes<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Names of domains in the configuration must be labels of the model, names in `catalogue` models that it knows.
-pub(crate) fn check_names(config: &Config, model: &dyn Classifier) -> Result<(), String> {
-    let qualities = config.experts.iter().flat_map(|e| e.quality.keys());
-    let rules = config.rules.iter().flat_map(|r| &r.when.domain);
-    if let Some(domain) = qualities.chain(rules).find(|d| !model.domains().contains(d)) {
-        return Err(format!("the router model `{}` knows no domain `{domain}`", model.version()));
-    }
-    let named = config.experts.iter().filter_map(|expert| expert.catalogue.as_deref());
-    match named.into_iter().find(|name| !model.known().iter().any(|known| known.name == **name)) {
-        Some(name) => {
-            let names = model.known().iter().map(|known| known.name.as_str());
-            let near = config::fault_suggestion(name, names);
-            Err(format!("the catalogue of the router model `{}` has no `{name}`; {near}", model.version()))
-        }
-        None => Ok(()),
-    }
 }
 
 /// Builds a configuration; what is known of endpoints is taken over from the `old` one.

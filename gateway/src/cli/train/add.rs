@@ -10,6 +10,7 @@ use router_model::{DataFile, RouterModel, Taught};
 
 use super::Exit;
 use crate::cli::eval::served::is_conversation;
+use crate::cli::print;
 
 /// Teaches `model` by the labels of a file, shows what that does, and writes the model unless it does harm.
 pub(super) fn run(model: &RouterModel, rows: Vec<Row>, file: DataFile, out: &Path) -> Result<(), Exit> {
@@ -25,30 +26,30 @@ pub(super) fn run(model: &RouterModel, rows: Vec<Row>, file: DataFile, out: &Pat
     }
     let bytes = lessons.model.to_bytes().map_err(|error| Exit::Internal(error.to_string()))?;
     super::write(out, &bytes)?;
-    anstream::println!("model {} in {}", lessons.model.version(), out.display());
-    anstream::println!("use it: `router: {{ model: {} }}`", out.display());
+    print::out!("model {} in {}", lessons.model.version(), out.display());
+    print::out!("use it: `router: {{ model: {} }}`", out.display());
     Ok(())
 }
 
 fn show(lessons: &Lessons, conversations: usize) {
-    anstream::println!("{}", verdict(lessons));
+    print::out!("{}", verdict(lessons));
     let counts = lessons.counts.iter().map(|(domain, count)| format!("{domain} {count}"));
-    anstream::println!("labels: {}", counts.collect::<Vec<_>>().join(", "));
+    print::out!("labels: {}", counts.collect::<Vec<_>>().join(", "));
     for (count, what) in [
         (conversations, "go on with a conversation: passed over, their last turn says little alone"),
         (lessons.nothing, "are about nothing: passed over"),
     ] {
         if count > 0 {
-            anstream::println!("{count} {what}");
+            print::out!("{count} {what}");
         }
     }
     if !lessons.curve.is_empty() {
-        anstream::println!("\nof the requests that were not learned from, named as labelled (8 draws)");
-        anstream::println!("{}", curve(&lessons.curve));
+        print::out!("\nof the requests that were not learned from, named as labelled (8 draws)");
+        print::out!("{}", curve(&lessons.curve));
     }
     if !lessons.new.is_empty() {
-        anstream::println!("\nnew domains, on requests that were not learned from");
-        anstream::println!("{}", new(&lessons.new));
+        print::out!("\nnew domains, on requests that were not learned from");
+        print::out!("{}", new(&lessons.new));
     }
 }
 
