@@ -280,6 +280,24 @@ fn a_chat_request_is_labelled_by_its_last_human_turn() {
 }
 
 #[test]
+fn a_domain_of_ones_own_is_chosen_like_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = prompts(folder.path());
+    let out = folder.path().join("labels.jsonl");
+    let label = |own: &str| {
+        let arguments = ["label", &file, "--out", out.to_str().unwrap(), "--domain", own];
+        run_with("c\nclaims\nc\np\n", &arguments)
+    };
+    let ran = label("claims");
+    assert!(good(&ran).contains("2 labels more"), "{ran:?}");
+    assert!(labels(folder.path()).iter().all(|label| label["domain"] == "claims"));
+    for (own, why) in [("c", "two letters"), ("our claims", "two letters"), ("none", "two letters")] {
+        let ran = label(own);
+        assert!(ran.code == Some(2) && ran.err.contains(why), "{ran:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_labelled_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let without = written(folder.path(), "log.jsonl", &value!({"id": "d1", "chosen": "poet"}).to_string());

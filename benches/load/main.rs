@@ -3,6 +3,8 @@
 //! Figures of two machines, or of two days, cannot be compared; the ratio of two servers that took turns on one
 //! machine can. So nginx stands beside mixgate in every run, and the expectations are ratios.
 
+#![expect(clippy::disallowed_macros, reason = "whoever measures sees a panic")]
+
 mod chart;
 mod client;
 mod curves;

@@ -18,6 +18,7 @@ use router_model::{RouterModel, Scores};
 
 use super::Exit;
 use crate::cli::print;
+use crate::config::is_name;
 use file::{Label, Labels};
 use item::Item;
 use keys::{Keys, Press};
@@ -37,14 +38,19 @@ pub(super) struct Args {
     /// The router model that proposes a domain: `builtin`, or a file.
     #[arg(long, value_name = "FILE", default_value = "builtin")]
     model: String,
+    /// A domain of your own that the model does not know; it can be chosen like the others, and is learned from 50
+    /// examples on (`train --add`).
+    #[arg(long = "domain", value_name = "NAME")]
+    domains: Vec<String>,
     /// Ask for domains alone, not whether answers are good.
     #[arg(long)]
     no_grades: bool,
 }
 
 pub(super) fn run(args: Args) -> Result<(), Exit> {
-    let Args { files, out, model, no_grades } = args;
+    let Args { files, out, model, domains: own, no_grades } = args;
     let model = super::load_router_model(&model)?;
+    let domains = domains(&model, own)?;
     let mut items = item::read(&files)?;
     let all = items.len();
     let mut labels = Labels::open(&out)?;
@@ -54,7 +60,7 @@ pub(super) fn run(args: Args) -> Result<(), Exit> {
     }
     let open = order(&model, items);
     print::err!("{all} prompts, {} of them not labelled yet in {}", open.len(), out.display());
-    let mut session = Session { model: &model, keys: Keys::new(), labels: &mut labels, made: 0 };
+    let mut session = Session { domains: &domains, keys: Keys::new(), labels: &mut labels, made: 0 };
     session.go(&open)?;
     let made = session.made;
     print::out!(
@@ -65,6 +71,29 @@ pub(super) fn run(args: Args) -> Result<(), Exit> {
     );
     Ok(())
 }
+
+/// The domains of the model, and behind them those of one's own.
+fn domains(model: &RouterModel, own: Vec<String>) -> Result<Vec<String>, Exit> {
+    let mut domains = model.domains().to_vec();
+    for name in own {
+        // a letter is a key
+        if !is_name(&name) || name.len() < 2 || name == NONE {
+            return Err(Exit::Usage(format!(
+                "--domain {name}: a name has two letters, digits, `-`, `_`, `.` at least"
+            )));
+        }
+        if !domains.contains(&name) {
+            domains.push(name);
+        }
+    }
+    if domains.len() > MOST {
+        return Err(Exit::Usage(format!("{} domains, where {MOST} have a letter", domains.len())));
+    }
+    Ok(domains)
+}
+
+/// Letters that there are for domains.
+const MOST: usize = 26;
 
 /// The prompts with what the model says of them, the least sure first.
 fn order(model: &RouterModel, items: Vec<Item>) -> Vec<(Item, Scores)> {
@@ -94,7 +123,8 @@ enum Goes {
 
 /// Somebody who labels.
 struct Session<'s> {
-    model: &'s RouterModel,
+    /// Those of the model, then those of one's own.
+    domains: &'s [String],
     keys: Keys,
     labels: &'s mut Labels,
     made: usize,
@@ -103,7 +133,7 @@ struct Session<'s> {
 impl Session<'_> {
     fn go(&mut self, open: &[(Item, Scores)]) -> Result<(), Exit> {
         while let Some((item, scores)) = open.get(self.made) {
-            show::prompt(self.made + 1, open.len(), item, self.model.domains(), scores);
+            show::prompt(self.made + 1, open.len(), item, self.domains, scores);
             let mut also = Vec::new();
             match self.domain(scores, &mut also)? {
                 Verdict::Stop => return Ok(()),
@@ -129,7 +159,7 @@ impl Session<'_> {
 
     /// Asks what the prompt is about; further domains that could be right go to `also`.
     fn domain(&mut self, scores: &Scores, also: &mut Vec<String>) -> Result<Verdict, Exit> {
-        let proposed = self.model.domains()[scores.top().0].clone();
+        let proposed = self.domains[scores.top().0].clone();
         loop {
             show::keys(&proposed, also);
             let chosen = match self.keys.next()? {
@@ -157,10 +187,9 @@ impl Session<'_> {
 
     /// A domain by its letter or its name; `None`: none was chosen after all.
     fn choose(&mut self) -> Result<Option<String>, Exit> {
-        show::domains(self.model.domains());
+        show::domains(self.domains);
         let Press::Text(text) = self.keys.next()? else { return Ok(None) };
-        let at =
-            |letter: char| self.model.domains().get((letter as usize).checked_sub('a' as usize)?).cloned();
+        let at = |letter: char| self.domains.get((letter as usize).checked_sub('a' as usize)?).cloned();
         let mut letters = text.chars();
         Ok(match (letters.next(), letters.next()) {
             (Some('-'), None) => Some(NONE.to_owned()),
@@ -170,7 +199,7 @@ impl Session<'_> {
     }
 
     fn named(&self, name: &str) -> Option<String> {
-        let known = name == NONE || self.model.domains().iter().any(|domain| domain == name);
+        let known = name == NONE || self.domains.iter().any(|domain| domain == name);
         known.then(|| name.to_owned())
     }
 

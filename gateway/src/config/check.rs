@@ -523,7 +523,8 @@ fn is_origin(text: &str) -> bool {
     })
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether something may be called so: it becomes a header and a label.
+pub(crate) fn is_name(name: &str) -> bool {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     !name.is_empty() && name.len() <= 64 && name.bytes().all(good)
 }

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use check::is_loopback;
+pub(crate) use check::is_name;
 pub(crate) use fault::suggestion as fault_suggestion;
 pub use fault::{Fault, Faults, Place};
 pub(crate) use mask::addresses as without_secrets;
