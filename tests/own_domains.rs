@@ -178,6 +178,59 @@ async fn own_names_follow_a_reload() {
 }
 
 #[test]
+fn check_knows_requests_of_a_taught_domain_and_promises_are_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = taught(folder.path());
+    let yaml = |more: &str| {
+        let section = format!("router: {{ model: {model} }}\n{more}");
+        let at = "127.0.0.1:1".parse().unwrap();
+        Setup::new()
+            .expert("adjuster", at, "quality: { claims: 0.99 }")
+            .large(at, "")
+            .section(&section)
+            .yaml()
+    };
+    let checked = run(&["check", "--config", &written(folder.path(), "e.yaml", &yaml("")), "--json"]);
+    let report = crate::harness::json(good(&checked).as_bytes());
+    let text = report.to_string();
+    assert!(text.contains("\"domain\":\"claims\""), "{text}");
+    assert!(
+        !checked.err.contains("never") && !text.contains("no request of the sample was surely"),
+        "{text} {}",
+        checked.err
+    );
+
+    // what it makes of graded prompts has changed, so nothing is promised from what it made of them before
+    let panel = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/panel.yaml")).unwrap();
+    let panel = format!("{panel}\nrouter: {{ model: {model}, policy: promise-20 }}\n");
+    let ran = run(&["check", "--config", &written(folder.path(), "p.yaml", &panel)]);
+    assert!(ran.code == Some(1) && ran.err.contains("promise"), "{ran:?}");
+
+    // the same labels teach nothing twice
+    let again = folder.path().join("again.safetensors");
+    let labels = folder.path().join("own.jsonl");
+    let train = ["train", "--domains", labels.to_str().unwrap(), "--add", "--model", &model, "--out"];
+    let ran = run(&[&train[..], &[again.to_str().unwrap()]].concat());
+    assert!(ran.code == Some(1) && ran.err.contains("was taught by these labels already"), "{ran:?}");
+}
+
+#[test]
+fn a_promise_does_not_cover_what_counts_together_with_what_was_graded() {
+    let folder = tempfile::tempdir().unwrap();
+    let panel = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/panel.yaml")).unwrap();
+    let check = |domains: &str| {
+        run(&[
+            "check",
+            "--config",
+            &written(folder.path(), "p.yaml", &format!("{panel}\ndomains: {domains}\n")),
+        ])
+    };
+    good(&check("{ natural: science }"));
+    let ran = check("{ office: [science, chat] }");
+    assert!(ran.code == Some(1) && ran.err.contains("a promise is made for each domain"), "{ran:?}");
+}
+
+#[test]
 fn labels_that_teach_nothing_are_refused_and_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("own.safetensors");

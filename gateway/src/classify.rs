@@ -20,6 +20,11 @@ pub trait Classifier: Send + Sync + std::fmt::Debug {
         self.domains().iter().position(|known| known == domain)
     }
 
+    /// Whether some of them are several domains of the model that count together.
+    fn merges(&self) -> bool {
+        false
+    }
+
     /// Short stable id of the model.
     fn version(&self) -> &str;
 

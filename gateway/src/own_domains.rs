@@ -64,7 +64,8 @@ impl Groups {
             }
         }
         for name in own.keys() {
-            let taken = domains.iter().zip(&owners).any(|(domain, owner)| domain == name && owner.is_none());
+            let taken =
+                domains.iter().zip(&owners).any(|(domain, owner)| domain == name && *owner != Some(name));
             if taken || name == NONE {
                 let what = format!("`{name}` is the name of another domain");
                 let help = if name == NONE {
@@ -116,6 +117,7 @@ impl OwnDomains {
             seen: request.seen.grouped(of),
         };
         let traffic = model.traffic().iter().map(request).collect();
+        let parts = |name: &str| of.iter().filter(|group| groups.names[**group] == name).count();
         let name = |domain: &str| {
             let place = model.domains().iter().position(|known| known == domain)?;
             Some(&groups.names[of[place]])
@@ -123,32 +125,43 @@ impl OwnDomains {
         let known = model
             .known()
             .iter()
-            .map(|known| Known { domains: together(&known.domains, name), ..known.clone() });
+            .map(|known| Known { domains: together(&known.domains, name, parts), ..known.clone() });
         let known = known.collect();
         Self { model, groups, known, answers, traffic }
     }
 }
 
-/// The figures of domains that count together, each weighed by its answers.
-fn together<'n>(figures: &[DomainQuality], name: impl Fn(&str) -> Option<&'n String>) -> Vec<DomainQuality> {
+/// The figures of domains that count together, each weighed by its answers; none where one of the parts has none.
+fn together<'n>(
+    figures: &[DomainQuality],
+    name: impl Fn(&str) -> Option<&'n String>,
+    parts_of: impl Fn(&str) -> usize,
+) -> Vec<DomainQuality> {
     let named =
         |figure: &DomainQuality| name(&figure.domain).cloned().unwrap_or_else(|| figure.domain.clone());
     let names: BTreeSet<String> = figures.iter().map(named).collect();
     let of = |name: String| {
         let parts: Vec<&DomainQuality> = figures.iter().filter(|figure| named(figure) == name).collect();
+        if parts.len() < parts_of(&name) {
+            return None;
+        }
         let rows = parts.iter().map(|part| part.rows).sum::<usize>();
         let mean = |of: fn(&DomainQuality) -> f32| {
             parts.iter().map(|part| of(part) * part.rows as f32).sum::<f32>() / rows.max(1) as f32
         };
         let (quality, low, high) = (mean(|part| part.quality), mean(|part| part.low), mean(|part| part.high));
-        DomainQuality { domain: name, rows, quality, low, high }
+        Some(DomainQuality { domain: name, rows, quality, low, high })
     };
-    names.into_iter().map(of).collect()
+    names.into_iter().filter_map(of).collect()
 }
 
 impl Classifier for OwnDomains {
     fn domains(&self) -> &[String] {
         &self.groups.names
+    }
+
+    fn merges(&self) -> bool {
+        self.groups.names.len() < self.groups.of.len()
     }
 
     fn place(&self, domain: &str) -> Option<usize> {
@@ -228,6 +241,11 @@ mod tests {
         assert_eq!(faults(&[("a", &["leagl"])]), ["the router model knows no domain `leagl`"]);
         assert_eq!(faults(&[("a", &["legal"]), ("b", &["legal"])]), ["`legal` counts to `a` already"]);
         assert_eq!(faults(&[("code", &["legal"])]), ["`code` is the name of another domain"]);
+        assert_eq!(
+            faults(&[("code", &["sql"]), ("sql", &["code"])]).len(),
+            2,
+            "labels would be read the wrong way"
+        );
         assert_eq!(faults(&[("none", &["legal"])]), ["`none` is the name of another domain"]);
         assert_eq!(faults(&[("a", &[])]), ["`a` names no domain"]);
         assert!(Groups::new(&own(&[("a", &["legal", "legal"])]), &TAXONOMY).is_ok());
@@ -269,9 +287,13 @@ mod tests {
         };
         let name = "office".to_owned();
         let figures = [figure("writing", 300, 0.8), figure("code", 50, 0.5), figure("text_ops", 100, 0.4)];
-        let found = together(&figures, |domain| (domain != "code").then_some(&name));
+        let office = |domain: &str| (domain != "code").then_some(&name);
+        let found = together(&figures, office, |name| 1 + usize::from(name == "office"));
         assert_eq!(found[0], figure("code", 50, 0.5));
         assert_eq!((found[1].rows, found[1].domain.as_str()), (400, "office"));
         assert!((found[1].quality - 0.7).abs() < 1e-6 && (found[1].low - 0.6).abs() < 1e-6);
+        // of a domain that nobody graded nothing is known, whatever it counts together with
+        let found = together(&figures[..2], office, |name| 1 + usize::from(name == "office"));
+        assert_eq!(found, [figure("code", 50, 0.5)]);
     }
 }

@@ -184,6 +184,8 @@ fn check_names(draft: &mut Draft, model: &dyn Classifier) {
         for (index, expert) in config.experts.iter().enumerate() {
             let keys = |name: &String| ["experts", &index.to_string(), "quality", name].map(str::to_owned);
             expert.quality.keys().for_each(|name| domain(keys(name).into(), name));
+            let keys = ["experts", &index.to_string(), "domains"].map(str::to_owned);
+            expert.domains.iter().for_each(|name| domain(keys.clone().into(), name));
         }
         for (index, rule) in config.rules.iter().enumerate() {
             let keys = ["rules", &index.to_string(), "when", "domain"].map(str::to_owned);

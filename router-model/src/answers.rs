@@ -74,6 +74,13 @@ impl Graded {
         file.extend(&self.chances[..domains]);
     }
 
+    /// The numbers in the file.
+    pub(crate) fn bytes_of(&self, domains: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(Self::bytes(domains));
+        self.write(domains, &mut bytes);
+        bytes
+    }
+
     /// From the numbers in the file; `None` where they name a domain that is not there.
     pub(crate) fn read(numbers: &[u8]) -> Option<Graded> {
         let (&[top, ood], written) = numbers.split_first_chunk::<BESIDE>()?;

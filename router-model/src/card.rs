@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::NONE;
 use crate::weights::Shape;
 
 /// What a model says of itself.
@@ -17,6 +18,10 @@ pub struct Card {
     pub hash_seed: u64,
     /// Sizes of the network.
     pub shape: Shape,
+    /// Per domain that a user added, in their order: the novelty of its examples, ascending. What is strange to everybody
+    /// else is usual there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own_novelty: Vec<Vec<f32>>,
     /// Logits are divided by it; fitted on strangers' requests where there are any, else on the tuning rows.
     pub temperature: f32,
     /// Novelty of the same rows at evenly spaced ranks, ascending; see [`crate::Scores::ood`].
@@ -41,6 +46,9 @@ pub struct Card {
     /// How it does on requests of writers that were kept out of training, in turn; `None` where it learned from none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strangers: Option<StrangerFigures>,
+    /// The network as it was trained, where a user's own domains were added since, behind the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained: Option<Trained>,
     /// What labels of a user's own taught it since, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taught: Vec<Taught>,
@@ -56,6 +64,36 @@ pub struct Card {
     pub epochs: usize,
     /// Seed of every random choice in training.
     pub seed: u64,
+}
+
+impl Card {
+    /// The ranks of novelty for what is most likely of this domain.
+    pub(crate) fn novelty_of(&self, domain: usize) -> &[f32] {
+        let own = self.trained.and_then(|trained| self.own_novelty.get(domain.checked_sub(trained.domains)?));
+        own.filter(|ranks| ranks.len() > 1).unwrap_or(&self.novelty)
+    }
+
+    /// What is wrong with its domains, if anything is.
+    pub(crate) fn misfit(&self) -> Option<&'static str> {
+        let mut names: Vec<&String> = self.labels.iter().collect();
+        names.sort_unstable();
+        names.dedup();
+        if names.len() < self.labels.len() || !names.iter().all(|name| is_domain_name(name) && *name != NONE)
+        {
+            return Some("labels that are no names, or stand there twice");
+        }
+        let trained = self.trained?;
+        let own = self.labels.len().saturating_sub(trained.domains);
+        let fits = (1..=self.labels.len()).contains(&trained.domains)
+            && trained.units.saturating_add(2 * own) <= self.shape.hidden;
+        (!fits).then_some("domains that were added do not fit the network")
+    }
+}
+
+/// Whether a domain may be called so: its name becomes a header and a label of metrics.
+pub(crate) fn is_domain_name(name: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(good)
 }
 
 /// A set of graded answers; the answers themselves are tensors.
@@ -160,6 +198,15 @@ pub struct StrangerFigures {
     pub none: usize,
     /// Chance that one of those is more novel than one about something.
     pub none_auroc: f32,
+}
+
+/// What a network had before domains were added to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trained {
+    /// Domains; the first ones.
+    pub domains: usize,
+    /// Hidden units; the first ones.
+    pub units: usize,
 }
 
 /// What labels of a user's own taught a model.

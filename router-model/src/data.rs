@@ -29,6 +29,9 @@ pub struct Row {
     /// The messages of the conversation that ends with the prompt, as JSON.
     #[serde(default, deserialize_with = "as_written")]
     pub messages: Option<String>,
+    /// Human turns of the conversation that ends with the prompt, where its messages are not there.
+    #[serde(default)]
+    pub turns: u32,
     /// `train`, `dev`, or nothing where the file does not say.
     #[serde(default)]
     pub split: String,

@@ -172,7 +172,9 @@ impl RouterModel {
         let strangeness = ood::strangeness(encoding, &buffers.logits);
         let none = ood::none(&self.weights, &buffers.hidden, &strangeness, &encoding.surface);
         let novelty = ood::novelty(encoding, &strangeness, none);
-        let scores = Scores::new(&buffers.logits, ood::rank(novelty, &self.card.novelty)).with_none(none);
+        let scores = Scores::new(&buffers.logits, 0.0);
+        let ood = ood::rank(novelty, self.card.novelty_of(scores.top().0));
+        let scores = scores.with_domains(&buffers.logits, ood).with_none(none);
         let figures = encoding.surface.iter().zip(&self.weights.difficulty);
         let difficulty = self.card.difficulty_offset + figures.map(|(x, w)| x * w).sum::<f32>();
         let tokens = self.card.length.map_or(0.0, |card| {
@@ -208,6 +210,12 @@ impl RouterModel {
     /// The requests that it carries, as people write them.
     pub fn traffic(&self) -> &traffic::Traffic {
         &self.traffic
+    }
+
+    /// Carries no graded answers any more.
+    pub(crate) fn carry_no_answers(&mut self) {
+        self.answers.clear();
+        self.card.answers.clear();
     }
 
     /// Carries another set of graded answers; one of the same source goes, and those that are left without a choice.
@@ -253,13 +261,18 @@ impl RouterModel {
             &card.difficulty_offset,
         ]);
         let length = card.length.map(|card| [card.bias, card.low, card.high]);
-        let answers = answers.iter().flat_map(|set| set.cells.iter().flat_map(|cell| cell.0.to_le_bytes()));
+        let answers = answers.iter().flat_map(|set| {
+            let prompts = set.prompts.iter().flat_map(move |prompt| prompt.bytes_of(card.labels.len()));
+            prompts.chain(set.cells.iter().flat_map(|cell| cell.0.to_le_bytes()))
+        });
+        let figures = card.known.iter().flat_map(|known| &known.domains);
+        let figures = figures.flat_map(|figure| figure.domain.bytes().chain(figure.quality.to_le_bytes()));
         let names = card.labels.iter().chain(&heads.names).flat_map(|name| name.bytes());
         let bytes = tables.map(|&number| number as u8);
         let bytes = bytes.chain(
             floats.copied().chain(length.into_iter().flatten()).flat_map(|number| number.to_le_bytes()),
         );
-        let bytes = bytes.chain(weights.seen.iter().copied()).chain(answers);
+        let bytes = bytes.chain(weights.seen.iter().copied()).chain(answers).chain(figures);
         let bytes = bytes.chain(weights.lexicon.keys.iter().flat_map(|key| key.to_le_bytes())).chain(names);
         format!("{:08x}", encode::fnv(bytes) >> 32)
     }

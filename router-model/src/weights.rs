@@ -273,6 +273,9 @@ fn read_card(bytes: &[u8]) -> Result<Card, LoadError> {
     if card.shape.hidden == 0 {
         return Err(LoadError::Card("a trunk of no width".into()));
     }
+    if let Some(why) = card.misfit() {
+        return Err(LoadError::Card(why.into()));
+    }
     let bits = card.shape.table_bits.iter().chain([&card.shape.seen_bits]);
     if bits.into_iter().any(|bits| !(3..=28).contains(bits)) {
         return Err(LoadError::Card("a table of under 2^3 or over 2^28 rows".into()));

@@ -3,14 +3,15 @@
 
 mod verdict;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use comfy_table::{CellAlignment, Table, presets};
-use router_model::RouterModel;
 use router_model::answers::set_of;
 use router_model::fit::{Calibrated, Report, calibrate};
 use router_model::outcomes::{self, Outcome};
 use router_model::promise::{Promise, Promised};
+use router_model::{NONE, RouterModel};
 
 use super::Exit;
 use crate::cli::print;
@@ -53,6 +54,19 @@ pub(super) fn learn(
     fallback: Option<&String>,
     out: Option<&Path>,
 ) -> Result<(), Exit> {
+    let unknown: BTreeSet<&str> = rows
+        .iter()
+        .filter_map(|row| row.domain.as_deref())
+        .filter(|domain| *domain != NONE && !model.domains().iter().any(|known| known == domain))
+        .collect();
+    if !unknown.is_empty() {
+        let unknown: Vec<&str> = unknown.into_iter().collect();
+        print::err!(
+            "the router model knows no domain {}: figures of it will not be found; it knows {}",
+            unknown.join(", "),
+            model.domains().join(" ")
+        );
+    }
     let Calibrated { model, reports } = calibrate(model, rows, experts, fallback).map_err(Exit::Input)?;
     if let Some(fallback) = fallback {
         for expert in experts {
@@ -79,7 +93,7 @@ pub(super) fn learn(
         return Ok(());
     };
     let bytes = model.to_bytes().map_err(|error| Exit::Internal(error.to_string()))?;
-    std::fs::write(out, bytes).map_err(|error| Exit::Input(format!("{}: {error}", out.display())))?;
+    super::replace(out, &bytes)?;
     print::out!("model {} in {}", model.version(), out.display());
     print::out!("use it: `router: {{ model: {} }}`, and `catalogue: NAME` to each expert", out.display());
     Ok(())

@@ -86,14 +86,8 @@ fn domains(model: &RouterModel, own: Vec<String>) -> Result<Vec<String>, Exit> {
             domains.push(name);
         }
     }
-    if domains.len() > MOST {
-        return Err(Exit::Usage(format!("{} domains, where {MOST} have a letter", domains.len())));
-    }
     Ok(domains)
 }
-
-/// Letters that there are for domains.
-const MOST: usize = 26;
 
 /// The prompts with what the model says of them, the least sure first.
 fn order(model: &RouterModel, items: Vec<Item>) -> Vec<(Item, Scores)> {

@@ -171,6 +171,29 @@ fn load_router_model(model: &str) -> Result<RouterModel, Exit> {
     RouterModel::from_bytes(&bytes).map_err(|error| Exit::Input(format!("{model}: {error}")))
 }
 
+/// Writes a whole file or leaves the one that there is: what is half written never stands under this name.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), Exit> {
+    let fault = |error: std::io::Error| Exit::Input(format!("{}: {error}", path.display()));
+    // a pipe or a device is written to
+    if path.exists() && !path.is_file() {
+        return std::fs::write(path, bytes).map_err(fault);
+    }
+    // where a name leads elsewhere, what it leads to is replaced
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut beside = target.clone().into_os_string();
+    beside.push(format!(".{}.tmp", std::process::id()));
+    let written = std::fs::File::create(&beside).and_then(|mut file| {
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, &target)
+    });
+    written.map_err(|error| {
+        // it may not be there at all
+        let _gone = std::fs::remove_file(&beside);
+        fault(error)
+    })
+}
+
 /// The SHA-256 of a file, in hexadecimal digits.
 fn sha256(path: &Path) -> Result<String, Exit> {
     let bytes = std::fs::read(path).map_err(|error| Exit::Input(format!("{}: {error}", path.display())))?;

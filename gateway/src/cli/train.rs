@@ -216,7 +216,7 @@ fn read_outcomes(paths: &[PathBuf]) -> Result<(Vec<Outcome>, Vec<DataFile>), Exi
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Exit> {
-    std::fs::write(path, bytes).map_err(|error| Exit::Input(format!("{}: {error}", path.display())))
+    super::replace(path, bytes)
 }
 
 /// The file's name without its folder, which is nobody else's business.

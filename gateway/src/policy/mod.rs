@@ -226,6 +226,11 @@ fn make(
 ) -> Result<Box<dyn Policy>, String> {
     let gate = Gate::new(written);
     Ok(match written.max_under_route {
+        Some(_) if router.model.merges() => {
+            return Err(format!(
+                "the policy `{name}`: a promise is made for each domain of the router model by itself, so `max_under_route` does not go with `domains:` that count several together"
+            ));
+        }
         Some(at_most) => {
             let promised = router.promise(name, &written.require, at_most);
             let (panels, source) = promised.map_err(|why| format!("the policy `{name}`: {why}"))?;

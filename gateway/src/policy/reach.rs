@@ -166,7 +166,13 @@ fn why_never(snapshot: &Snapshot, policy: usize, expert: &Expert) -> String {
     let labels = snapshot.classifier.domains();
     let known: Vec<usize> = (0..labels.len()).filter(|&domain| expert.knows(domain)).collect();
     if known.is_empty() {
-        return "nothing is known of it: it has neither `quality` nor `catalogue`".to_owned();
+        let written = snapshot.config.experts.get(expert.index);
+        return match written.and_then(|written| written.catalogue.as_ref()) {
+            Some(name) => format!(
+                "nothing is known of it: in the catalogue `{name}` has no figure for a domain that the router model knows by this configuration's names"
+            ),
+            None => "nothing is known of it: it has neither `quality` nor `catalogue`".to_owned(),
+        };
     }
     if let Some(tag) = named.require.iter().find(|tag| !has_all(expert, &[tag])) {
         return format!("the policy requires {tag}, which it lacks");

@@ -68,7 +68,7 @@ pub(super) fn warnings(snapshot: &Snapshot) -> Vec<String> {
             (None, None) => continue,
         };
         warnings.push(format!(
-            "rules[{place}] shuts the fallback `{}` out, which {why}: where it applies other experts answer, and nobody where none may",
+            "rules[{place}] shuts the fallback `{0}` out, which {why}: where it applies other experts answer, and nobody where none may; a rule on a domain applies, too, where the router is unsure. Give `{0}` the tag if it may answer these",
             fallback.name
         ));
     }

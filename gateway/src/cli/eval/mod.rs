@@ -90,6 +90,17 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
     if let Some(file) = &domains {
         warn_if_seen(&model, file)?;
     }
+    if let (Some(rows), Some(file)) = (&rows, &domains)
+        && !rows.iter().any(|row| {
+            row.is_none() || row.domain.as_ref().is_some_and(|name| model.domains().contains(name))
+        })
+    {
+        return Err(Exit::Input(format!(
+            "{}: no label is a domain of the router model, which knows {}",
+            file.display(),
+            model.domains().join(" ")
+        )));
+    }
     let judgement = Judgement {
         model: model.version(),
         domains: rows

@@ -47,7 +47,7 @@ fn body(messages: &RawValue) -> Option<Vec<u8>> {
 /// Whether a row goes on with a conversation: people said something before.
 pub(in crate::cli) fn is_conversation(row: &Row) -> bool {
     let turns = |body: &[u8]| Ask::parse(Dialect::Chat, body).map_or(0, |ask| routable(&ask).turns);
-    row.messages.is_some() && turns(&request(row)) > 1
+    row.turns > 1 || row.messages.is_some() && turns(&request(row)) > 1
 }
 
 /// The text that routing reads of a conversation: its last human turn; `None` where this is no chat request.

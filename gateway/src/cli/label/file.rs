@@ -1,7 +1,7 @@
 //! The labels on disk: a line for each, synced before anything else is asked.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -20,6 +20,9 @@ pub(super) struct Label<'a> {
     prompt: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     messages: Option<&'a RawValue>,
+    /// Human turns of its conversation, where there are more than this one and the messages are not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turns: Option<u32>,
     /// `null`: whoever labelled could not say.
     pub(super) domain: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -55,6 +58,7 @@ impl<'a> Label<'a> {
         Self {
             prompt: &item.prompt,
             messages: item.messages.as_deref(),
+            turns: Some(item.turns).filter(|turns| *turns > 1),
             domain,
             also,
             source: &item.source,
@@ -135,6 +139,16 @@ impl Labels {
         let fault = |error: &dyn std::fmt::Display| Exit::Input(format!("{}: {error}", path.display()));
         let file = OpenOptions::new().read(true).append(true).create(true).open(path);
         let mut file = file.map_err(|error| fault(&error))?;
+        // two who write there would take each other's labels back
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                return Err(fault(
+                    &"another `mixgate label` writes there; end it, or name another file with --out",
+                ));
+            }
+            // a file that cannot be locked is written as it is
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(|error| fault(&error))?;
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
@@ -228,6 +242,18 @@ mod tests {
             assert_eq!(text.lines().count(), if whole { 3 } else { 2 }, "{text}");
             assert!(text.ends_with("}\n") && text.contains("\"prompt\":\"c\""), "{text}");
         }
+    }
+
+    #[test]
+    fn two_do_not_write_to_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.jsonl");
+        let mut first = Labels::open(&path).unwrap();
+        first.append(&Label::of(&item("a"), None, Vec::new())).unwrap();
+        let second = Labels::open(&path).map(drop).unwrap_err().to_string();
+        assert!(second.contains("another `mixgate label` writes there"), "{second}");
+        drop(first);
+        assert_eq!(Labels::open(&path).unwrap().count(), 1);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(super) struct Item {
     pub(super) prompt: String,
     /// The conversation that ends with it, as JSON.
     pub(super) messages: Option<Box<RawValue>>,
+    /// Human turns of its conversation, where a record says so.
+    pub(super) turns: u32,
     /// Id of the decision, of a record; the first one where several are about the same prompt.
     pub(super) decision: Option<String>,
     /// Who wrote it: what the file says, else the tenant.
@@ -55,7 +57,7 @@ impl Item {
     /// As the router model reads it.
     pub(super) fn row(&self) -> Row {
         let messages = self.messages.as_ref().map(|messages| messages.get().to_owned());
-        Row { prompt: self.prompt.clone(), messages, ..Row::default() }
+        Row { prompt: self.prompt.clone(), messages, turns: self.turns, ..Row::default() }
     }
 
     /// Takes the answers over that another line has of the same prompt.
@@ -89,11 +91,19 @@ struct Line {
     #[serde(default)]
     text: Option<String>,
     #[serde(default)]
+    features: Features,
+    #[serde(default)]
     tenant: Option<String>,
     #[serde(default)]
     attempts: Vec<Attempt>,
     #[serde(default)]
     decision: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Features {
+    #[serde(default)]
+    turns: u32,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +120,7 @@ impl Line {
             let answers = self.answers.into_iter().filter(|(_, text)| text.is_some());
             let answers = answers.map(|(model, text)| Answer { model, text, decision: None }).collect();
             let source = self.source.unwrap_or_else(|| "label".to_owned());
-            return Some(Item { prompt, messages: self.messages, source, answers, decision: None });
+            return Some(Item { prompt, messages: self.messages, source, answers, ..Item::default() });
         }
         let served = self.attempts.into_iter().rev().find(|attempt| attempt.outcome == "ok");
         let decision: Option<String> = self.id.and_then(|id| serde_json::from_str(id.get()).ok());
@@ -118,7 +128,8 @@ impl Line {
             |attempt: Attempt| Answer { model: attempt.expert, text: None, decision: decision.clone() };
         let answers = served.into_iter().map(answer).collect();
         let source = self.tenant.map_or_else(|| "log".to_owned(), |tenant| format!("log/{tenant}"));
-        Some(Item { prompt: self.text?, messages: None, decision, source, answers })
+        let turns = self.features.turns;
+        Some(Item { prompt: self.text?, messages: None, turns, decision, source, answers })
     }
 }
 

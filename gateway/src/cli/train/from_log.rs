@@ -6,9 +6,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use router_model::RouterModel;
 use router_model::fit::LEAST_ROWS;
 use router_model::outcomes::{CHARS_PER_TOKEN, Outcome};
+use router_model::{RouterModel, Scratch};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -110,6 +110,14 @@ pub(super) fn run(model: &RouterModel, log: &Path, grades: Option<&Path>, out: &
             _ if line.prompt.is_some() => Ok(()),
             _ => Err("a grade has a `decision` and a `score`".to_owned()),
         })?;
+    }
+    // by names of one's own, which a configuration may change, no figure would be found again
+    let mut scratch = Scratch::default();
+    for record in &mut records {
+        let known = record.domain.as_ref().is_none_or(|domain| model.domains().contains(domain));
+        if let (false, Some(text)) = (known, &record.text) {
+            record.domain = Some(model.domains()[model.score(text, &mut scratch).top().0].clone());
+        }
     }
     let mut tally = Tally { records: records.len(), ..Tally::default() };
     let rows: Vec<Outcome> =

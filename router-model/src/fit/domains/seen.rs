@@ -9,10 +9,11 @@ use crate::weights::{DIM, WORD_DIM};
 use crate::{RouterModel, Scratch};
 
 /// A request as the network sees it.
+#[derive(Debug, Clone)]
 pub(super) struct Seen {
-    /// Log-odds of the domains but for a constant, `(domains)`.
+    /// Log-odds of the domains that there are but for a constant, `(domains)`.
     pub(super) logits: Vec<f64>,
-    /// The hidden layer at mean 0 and mean square 1 all together, `(hidden)`.
+    /// The hidden layer as it was trained, at mean 0 and mean square 1 all together, `(units)`.
     pub(super) hidden: Vec<f32>,
     /// Where its words point, `(WORD_DIM)`.
     pub(super) direction: Vec<f32>,
@@ -37,7 +38,7 @@ const LEAST_SPREAD: f32 = 1e-3;
 impl<'m> Reader<'m> {
     /// The hidden layer is measured on what the model carries, else on the rows themselves.
     pub(super) fn new(model: &'m RouterModel, rows: &[Row]) -> Self {
-        let hidden = model.card.shape.hidden;
+        let hidden = model.card.trained.map_or(model.card.shape.hidden, |trained| trained.units);
         let (means, spreads) = (vec![0.0; hidden], vec![1.0; hidden]);
         let mut reader = Reader { model, scratch: Scratch::default(), means, spreads };
         let carried = model.traffic.requests.iter().map(|request| request.text.as_str());
