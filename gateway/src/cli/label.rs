@@ -185,11 +185,15 @@ impl Session<'_> {
         let Press::Text(text) = self.keys.next()? else { return Ok(None) };
         let at = |letter: char| self.domains.get((letter as usize).checked_sub('a' as usize)?).cloned();
         let mut letters = text.chars();
-        Ok(match (letters.next(), letters.next()) {
+        let chosen = match (letters.next(), letters.next()) {
             (Some('-'), None) => Some(NONE.to_owned()),
             (Some(letter), None) => at(letter),
             _ => self.named(&text),
-        })
+        };
+        if chosen.is_none() {
+            print::err!("`{text}` is neither the letter nor the name of a domain");
+        }
+        Ok(chosen)
     }
 
     fn named(&self, name: &str) -> Option<String> {

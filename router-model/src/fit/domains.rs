@@ -179,7 +179,7 @@ pub fn teach(model: &RouterModel, rows: &[Row], taught: Taught) -> Result<Lesson
         judged: all.iter().filter(|seen| seen.label < kinds.trained).count(),
         curve: if kinds.new > 0 { Vec::new() } else { curve(&all, kinds, strength) },
         twofold: twofold(&rows),
-        carried: [&[nothing.clone()][..], &by_fold]
+        carried: [std::slice::from_ref(&nothing), &by_fold[..]]
             .map(|lessons| judge(&around, kinds.trained, |seen| &lessons[seen.fold % lessons.len()])[0]),
         own: told_apart(&own, &carried, &by_fold, names, kinds),
         nothing: rows.iter().filter(|row| row.is_none()).count(),
