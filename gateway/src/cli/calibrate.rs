@@ -108,7 +108,7 @@ fn read(args: &Args) -> Result<Vec<Outcome>, Exit> {
 }
 
 /// A table whose columns behind the first `names` hold figures.
-fn table(header: &[&str], names: usize) -> Table {
+pub(super) fn table(header: &[&str], names: usize) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     for column in table.column_iter_mut().skip(names) {

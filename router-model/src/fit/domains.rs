@@ -25,9 +25,9 @@ use seen::{Reader, Seen};
 use write::{carry, retell, write};
 
 /// Labelled requests that are needed to learn from.
-pub const LEAST_LABELS: usize = 25;
+const LEAST_LABELS: usize = 25;
 /// Examples that a new domain needs.
-pub const LEAST_EXAMPLES: usize = 50;
+const LEAST_EXAMPLES: usize = 50;
 
 /// How a domain of the user's own is told from the others, on requests that were not learned from.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -27,7 +27,7 @@ use crate::{RouterModel, Scratch, slices};
 use ridge::{Dense, Line, Sparse};
 
 pub use calibrate::{Calibrated, LEAST_ROWS, Report, calibrate};
-pub use domains::{LEAST_EXAMPLES, LEAST_LABELS, Lessons, OwnDomain, Step, teach};
+pub use domains::{Lessons, OwnDomain, Step, teach};
 pub use judge::{How, Judged, judge};
 #[cfg(feature = "train")]
 pub(crate) use known::known;

@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 use router_model::data::Row;
 use router_model::fit::{Lessons, OwnDomain, Step, teach};
 use router_model::{DataFile, RouterModel, Taught};
 
 use super::Exit;
+use crate::cli::calibrate::table;
 use crate::cli::eval::served::is_conversation;
 use crate::cli::print;
 
@@ -110,15 +111,6 @@ fn verdict(lessons: &Lessons) -> String {
     format!(
         "of {judged} labelled requests {before:.3} are named as labelled; of those not learned from, once the others are: {after:.3}, {change} (log loss {loss_before:.3}, then {loss_after:.3})"
     )
-}
-
-fn table(header: &[&str], names: usize) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    for column in table.column_iter_mut().skip(names) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }
 
 fn curve(steps: &[Step]) -> Table {

@@ -83,8 +83,7 @@ fn wider(table: &[f32], old: usize, new: usize) -> Vec<f32> {
     table.chunks_exact(old).flat_map(|row| row.iter().copied().chain(zeros())).collect()
 }
 
-/// What is carried is told anew: what strangers' networks said of it moves as the head does. Of graded answers there is no
-/// text, so none of them is of a new domain.
+/// What is carried is told anew: what strangers' networks said of it moves as the head does.
 pub(super) fn retell(
     model: &mut RouterModel,
     carried: &[Seen],
